@@ -1,0 +1,3 @@
+//! The `portcullis` program: see `portcullis::cli`.
+
+fn main() {}
