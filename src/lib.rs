@@ -6,3 +6,13 @@
 
 // Words.
 mod base;
+
+// Mechanisms.
+mod message;
+
+// Rules.
+mod limit;
+mod route;
+
+#[doc(hidden)]
+pub mod fuzzing;
