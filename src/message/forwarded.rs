@@ -183,9 +183,9 @@ mod tests {
         vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]
     }
 
-    #[test]
-    fn the_right_most_untrusted_address_is_the_client() {
-        let rows: [(&str, &[(&'static str, &str)], &str); 16] = [
+    type Row = (&'static str, &'static [(&'static str, &'static str)], &'static str);
+
+    const CHAINS: [Row; 16] = [
             (
                 "198.51.100.1",
                 &[("x-forwarded-for", "192.0.2.1")],
@@ -261,7 +261,10 @@ mod tests {
                 "10.0.0.1",
             ),
         ];
-        for (peer, pairs, expected) in rows {
+
+    #[test]
+    fn the_right_most_untrusted_address_is_the_client() {
+        for (peer, pairs, expected) in CHAINS {
             let found = client_address(peer.parse().unwrap(), &headers(pairs), &trusted());
             assert_eq!(
                 found,

@@ -150,10 +150,7 @@ mod tests {
         type Data = Bytes;
         type Error = BodyError;
 
-        fn poll_frame(
-            self: Pin<&mut Self>,
-            _cx: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        fn poll_frame(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Polled {
             Poll::Ready(Some(Err(BodyError::Cancelled)))
         }
     }

@@ -145,6 +145,11 @@ fn one_host_that_is_the_connections_own() {
         get("/").version(h2),
         get("/").version(Version::HTTP_10),
     ]);
+}
+
+#[test]
+fn a_host_that_is_missing_repeated_malformed_or_foreign_is_refused() {
+    let h2 = Version::HTTP_2;
     refused(vec![
         (get("/").host(None), AdmitError::HostMissing),
         (
