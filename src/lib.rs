@@ -6,13 +6,14 @@
 
 // Words.
 mod base;
+mod config;
 
 // Mechanisms.
 mod message;
 
 // Rules.
-mod limit;
 mod route;
+mod limit;
 
 #[doc(hidden)]
 pub mod fuzzing;
