@@ -6,3 +6,4 @@
 
 // Words.
 mod base;
+mod config;
