@@ -7,3 +7,6 @@
 // Words.
 mod base;
 mod config;
+
+// Mechanisms: they know nothing of requests being allowed or not.
+mod telemetry;

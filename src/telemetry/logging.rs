@@ -14,19 +14,21 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::base::Clock;
-use crate::config::LogFormat;
+use crate::config::{Format, Level as Severity};
 
 /// Starts logging to standard error; later calls change nothing.
 ///
-/// `level` is a directive such as `info` or `portcullis=debug,hyper=warn`.
-pub(crate) fn start(level: &str, format: LogFormat) {
-    let filter = EnvFilter::try_new(level).unwrap_or_else(|_not_a_directive| EnvFilter::new("info"));
+/// Libraries are heard from `warn` on, so that `debug` tells about Portcullis and not about its parts.
+pub(crate) fn start(level: Severity, format: Format) {
+    let filter = EnvFilter::new(format!("warn,portcullis={}", level.as_str()));
     let text = match format {
-        LogFormat::Text => true,
-        LogFormat::Json => false,
-        LogFormat::Auto => std::io::stderr().is_terminal(),
+        Format::Text => true,
+        Format::Json => false,
+        Format::Auto => std::io::stderr().is_terminal(),
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let started = if text {
         builder.with_target(false).try_init()
     } else {
@@ -45,7 +47,12 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let severity = match *event.metadata().level() {
@@ -61,7 +68,12 @@ where
         line.insert("body".into(), fields.message.into());
         line.insert("service.name".into(), "portcullis".into());
         line.insert("code.namespace".into(), event.metadata().target().into());
-        line.extend(fields.others.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        line.extend(
+            fields
+                .others
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value)),
+        );
         writeln!(writer, "{}", serde_json::Value::Object(line))
     }
 }
@@ -127,12 +139,23 @@ mod tests {
     fn a_line_break_in_a_field_does_not_start_a_second_line() {
         let buffer = Buffer::default();
         let target = buffer.clone();
-        let subscriber = tracing_subscriber::fmt().event_format(JsonLines).with_writer(move || target.clone()).finish();
-        tracing::subscriber::with_default(subscriber, || tracing::warn!(host = "a\nb", count = 3_u64, "said {}", "\"x\"\n"));
+        let subscriber = tracing_subscriber::fmt()
+            .event_format(JsonLines)
+            .with_writer(move || target.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(host = "a\nb", count = 3_u64, "said {}", "\"x\"\n")
+        });
         let text = String::from_utf8(buffer.0.lock().clone()).unwrap();
         assert_eq!(text.lines().count(), 1);
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!((line["body"].as_str(), line["host"].as_str()), (Some("said \"x\"\n"), Some("a\nb")));
-        assert_eq!((line["count"].as_u64(), line["severity_text"].as_str()), (Some(3), Some("WARN")));
+        assert_eq!(
+            (line["body"].as_str(), line["host"].as_str()),
+            (Some("said \"x\"\n"), Some("a\nb"))
+        );
+        assert_eq!(
+            (line["count"].as_u64(), line["severity_text"].as_str()),
+            (Some(3), Some("WARN"))
+        );
     }
 }

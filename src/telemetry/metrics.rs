@@ -14,7 +14,9 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 /// Seconds; the boundaries that OpenTelemetry recommends for HTTP durations.
-const DURATION_BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+const DURATION_BUCKETS: [f64; 14] = [
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+];
 
 /// What an answer is counted under.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -114,35 +116,79 @@ impl Metrics {
             Unit::Seconds,
             self.request_duration.clone(),
         );
-        registry.register("portcullis_requests", "Requests by outcome", self.answered.clone());
-        registry.register("http_server_active_requests", "Requests in progress", self.active_requests.clone());
-        registry.register("portcullis_connections", "Open client connections", self.connections.clone());
+        registry.register(
+            "portcullis_requests",
+            "Requests by outcome",
+            self.answered.clone(),
+        );
+        registry.register(
+            "http_server_active_requests",
+            "Requests in progress",
+            self.active_requests.clone(),
+        );
+        registry.register(
+            "portcullis_connections",
+            "Open client connections",
+            self.connections.clone(),
+        );
         registry.register(
             "portcullis_connections_refused",
             "Connections closed because a connection limit was reached",
             self.connections_refused.clone(),
         );
-        registry.register("portcullis_handshake_failures", "TLS handshakes that failed", self.handshake_failures.clone());
-        registry.register("portcullis_panics", "Connections lost to a defect of Portcullis", self.panics.clone());
-        registry.register("portcullis_rate_limit_rejections", "Requests refused by a rate limit", self.rate_limited.clone());
+        registry.register(
+            "portcullis_handshake_failures",
+            "TLS handshakes that failed",
+            self.handshake_failures.clone(),
+        );
+        registry.register(
+            "portcullis_panics",
+            "Connections lost to a defect of Portcullis",
+            self.panics.clone(),
+        );
+        registry.register(
+            "portcullis_rate_limit_rejections",
+            "Requests refused by a rate limit",
+            self.rate_limited.clone(),
+        );
     }
 
     fn register_people(&mut self) {
         let registry = &mut self.registry;
-        registry.register("portcullis_sign_in_attempts", "Steps of sign-in by outcome", self.sign_ins.clone());
-        registry.register("portcullis_session_active", "Sessions in force", self.sessions_active.clone());
-        registry.register("portcullis_stream_active", "Upgraded connections in progress", self.streams_active.clone());
+        registry.register(
+            "portcullis_sign_in_attempts",
+            "Steps of sign-in by outcome",
+            self.sign_ins.clone(),
+        );
+        registry.register(
+            "portcullis_session_active",
+            "Sessions in force",
+            self.sessions_active.clone(),
+        );
+        registry.register(
+            "portcullis_stream_active",
+            "Upgraded connections in progress",
+            self.streams_active.clone(),
+        );
     }
 
     fn register_operations(&mut self) {
         let registry = &mut self.registry;
-        registry.register("portcullis_audit_entries", "Entries written to the audit log", self.audit_entries.clone());
+        registry.register(
+            "portcullis_audit_entries",
+            "Entries written to the audit log",
+            self.audit_entries.clone(),
+        );
         registry.register(
             "portcullis_audit_write_failures",
             "Failed attempts to write the audit log",
             self.audit_write_failures.clone(),
         );
-        registry.register("portcullis_audit_queue_length", "Entries not yet on disk", self.audit_queue_length.clone());
+        registry.register(
+            "portcullis_audit_queue_length",
+            "Entries not yet on disk",
+            self.audit_queue_length.clone(),
+        );
         registry.register_with_unit(
             "portcullis_audit_disk_remaining",
             "Room left where the audit log is kept",
@@ -170,21 +216,35 @@ impl Metrics {
 
     /// Counts one finished exchange.
     pub(crate) fn answered(&self, labels: Answered, took: Duration) {
-        let of_route = OfRoute { http_route: labels.http_route.clone() };
-        self.request_duration.get_or_create(&of_route).observe(took.as_secs_f64());
+        let of_route = OfRoute {
+            http_route: labels.http_route.clone(),
+        };
+        self.request_duration
+            .get_or_create(&of_route)
+            .observe(took.as_secs_f64());
         self.answered.get_or_create(&labels).inc();
     }
 
     pub(crate) fn sign_in(&self, method: &'static str, outcome: &'static str) {
-        self.sign_ins.get_or_create(&SignIn { method, outcome }).inc();
+        self.sign_ins
+            .get_or_create(&SignIn { method, outcome })
+            .inc();
     }
 
     pub(crate) fn rate_limited(&self, rule: &str) {
-        self.rate_limited.get_or_create(&OfRule { rule: rule.to_owned() }).inc();
+        self.rate_limited
+            .get_or_create(&OfRule {
+                rule: rule.to_owned(),
+            })
+            .inc();
     }
 
     pub(crate) fn certificate(&self, name: &str, not_after: i64) {
-        self.certificates.get_or_create(&OfCertificate { name: name.to_owned() }).set(not_after);
+        self.certificates
+            .get_or_create(&OfCertificate {
+                name: name.to_owned(),
+            })
+            .set(not_after);
     }
 
     /// The exposition in OpenMetrics text, content type `application/openmetrics-text; version=1.0.0`.
@@ -216,7 +276,12 @@ mod tests {
         metrics.answered(labels, Duration::from_millis(7));
         let text = metrics.expose();
         assert!(text.contains(r#"portcullis_requests_total{http_route="notes",http_response_status_code="403",decision="deny",reason="no-permit",answered_by="portcullis"} 1"#), "{text}");
-        assert!(text.contains(r#"http_server_request_duration_seconds_bucket{le="0.01",http_route="notes"} 1"#), "{text}");
+        assert!(
+            text.contains(
+                r#"http_server_request_duration_seconds_bucket{le="0.01",http_route="notes"} 1"#
+            ),
+            "{text}"
+        );
         assert!(text.ends_with("# EOF\n"));
     }
 }

@@ -20,12 +20,18 @@ pub(crate) struct Url {
 
 impl Url {
     pub(crate) fn parse(text: &str) -> Self {
-        let rest = text.strip_prefix("https://").unwrap_or_else(|| panic!("not an https address: {text}"));
+        let rest = text
+            .strip_prefix("https://")
+            .unwrap_or_else(|| panic!("not an https address: {text}"));
         let split = rest.find('/').unwrap_or(rest.len());
         let (authority, target) = rest.split_at(split);
         let host = authority.split(':').next().unwrap().to_owned();
         let target = if target.is_empty() { "/" } else { target };
-        Self { host, authority: authority.to_owned(), target: target.split('#').next().unwrap().to_owned() }
+        Self {
+            host,
+            authority: authority.to_owned(),
+            target: target.split('#').next().unwrap().to_owned(),
+        }
     }
 
     /// What a link or `Location` on this page means.
@@ -37,9 +43,17 @@ impl Url {
             Some('/') => link.to_owned(),
             None => self.target.clone(),
             Some('?') => format!("{}{link}", self.target.split('?').next().unwrap()),
-            Some(_) => format!("{}/{link}", self.target.rsplit_once('/').map_or("", |(folder, _)| folder)),
+            Some(_) => format!(
+                "{}/{link}",
+                self.target
+                    .rsplit_once('/')
+                    .map_or("", |(folder, _)| folder)
+            ),
         };
-        Self { target, ..self.clone() }
+        Self {
+            target,
+            ..self.clone()
+        }
     }
 }
 
@@ -72,7 +86,13 @@ impl Page {
         forms(&text)
             .into_iter()
             .find(|form| form.fields.contains_key(field))
-            .unwrap_or_else(|| panic!("no form with `{field}` on {:?} ({}):\n{text}", self.url, self.status()))
+            .unwrap_or_else(|| {
+                panic!(
+                    "no form with `{field}` on {:?} ({}):\n{text}",
+                    self.url,
+                    self.status()
+                )
+            })
     }
 
     /// The first form that is sent to an action containing `part`.
@@ -81,7 +101,13 @@ impl Page {
         forms(&text)
             .into_iter()
             .find(|form| form.action.contains(part))
-            .unwrap_or_else(|| panic!("no form to `{part}` on {:?} ({}):\n{text}", self.url, self.status()))
+            .unwrap_or_else(|| {
+                panic!(
+                    "no form to `{part}` on {:?} ({}):\n{text}",
+                    self.url,
+                    self.status()
+                )
+            })
     }
 }
 
@@ -110,16 +136,27 @@ fn forms(html: &str) -> Vec<Form> {
         let body = piece.split("</form>").next().unwrap();
         let tag = body.split('>').next().unwrap();
         let mut fields = BTreeMap::new();
-        for input in body.split("<input").skip(1).chain(body.split("<button").skip(1)) {
+        for input in body
+            .split("<input")
+            .skip(1)
+            .chain(body.split("<button").skip(1))
+        {
             let tag = input.split('>').next().unwrap().replace('\n', " ");
-            let Some(name) = attribute(&tag, "name") else { continue };
+            let Some(name) = attribute(&tag, "name") else {
+                continue;
+            };
             let radio = attribute(&tag, "type") == Some("radio");
             if radio && !tag.contains(" checked") {
                 continue;
             }
-            fields.entry(name.to_owned()).or_insert_with(|| unescape(attribute(&tag, "value").unwrap_or_default()));
+            fields
+                .entry(name.to_owned())
+                .or_insert_with(|| unescape(attribute(&tag, "value").unwrap_or_default()));
         }
-        found.push(Form { action: unescape(attribute(tag, "action").unwrap_or_default()), fields });
+        found.push(Form {
+            action: unescape(attribute(tag, "action").unwrap_or_default()),
+            fields,
+        });
     }
     found
 }
@@ -127,7 +164,9 @@ fn forms(html: &str) -> Vec<Form> {
 pub(crate) fn urlencode(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
+                char::from(byte).to_string()
+            }
             b' ' => "+".to_owned(),
             other => format!("%{other:02X}"),
         })
@@ -142,13 +181,18 @@ pub(crate) struct Browser {
 
 impl Browser {
     pub(crate) fn new(site: &Site) -> Self {
-        Self { client: site.client(), cookies: BTreeMap::new() }
+        Self {
+            client: site.client(),
+            cookies: BTreeMap::new(),
+        }
     }
 
     /// The `Cookie` header this browser would send to `host`.
     pub(crate) fn cookie_header(&self, host: &str) -> String {
         let jar = self.cookies.get(host).into_iter().flatten();
-        jar.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+        jar.map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 
     pub(crate) fn cookie(&self, host: &str, name: &str) -> Option<&str> {
@@ -156,7 +200,10 @@ impl Browser {
     }
 
     pub(crate) fn set_cookie(&mut self, host: &str, name: &str, value: &str) {
-        self.cookies.entry(host.to_owned()).or_default().insert(name.to_owned(), value.to_owned());
+        self.cookies
+            .entry(host.to_owned())
+            .or_default()
+            .insert(name.to_owned(), value.to_owned());
     }
 
     pub(crate) fn forget_cookies(&mut self) {
@@ -183,11 +230,27 @@ impl Browser {
     }
 
     /// Sends one request with this browser's cookies; `form` makes it a form submission.
-    pub(crate) async fn request(&mut self, method: Method, url: Url, form: Option<&str>, headers: &[(&str, &str)]) -> Page {
-        let mut request = Request::builder().method(method).uri(&url.target).header("host", &url.authority);
-        let given = |name: &str| headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+    pub(crate) async fn request(
+        &mut self,
+        method: Method,
+        url: Url,
+        form: Option<&str>,
+        headers: &[(&str, &str)],
+    ) -> Page {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(&url.target)
+            .header("host", &url.authority);
+        let given = |name: &str| {
+            headers
+                .iter()
+                .any(|(own, _)| own.eq_ignore_ascii_case(name))
+        };
         for (name, value) in [
-            ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+            (
+                "accept",
+                "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+            ),
             ("sec-fetch-mode", "navigate"),
             ("sec-fetch-dest", "document"),
             ("sec-fetch-site", "same-origin"),
@@ -211,7 +274,10 @@ impl Browser {
             request = request.header("cookie", cookies);
         }
         let body = Full::new(Bytes::from(form.unwrap_or_default().to_owned()));
-        let answer = self.client.send(&url.host, request.body(body).unwrap()).await;
+        let answer = self
+            .client
+            .send(&url.host, request.body(body).unwrap())
+            .await;
         self.keep_cookies(&url.host, &answer);
         Page { url, answer }
     }
@@ -225,7 +291,10 @@ impl Browser {
             let next = page.url.join(page.answer.location());
             page = self.request(Method::GET, next, None, &[]).await;
         }
-        panic!("more than {MOST_REDIRECTS} redirects, last to {:?}", page.url);
+        panic!(
+            "more than {MOST_REDIRECTS} redirects, last to {:?}",
+            page.url
+        );
     }
 
     /// Opens `url` as a person does: redirects are followed.
@@ -235,20 +304,31 @@ impl Browser {
     }
 
     /// Submits a form of `page` with some fields filled in; redirects are not followed.
-    pub(crate) async fn submit(&mut self, page: &Page, form: &Form, filled: &[(&str, &str)]) -> Page {
+    pub(crate) async fn submit(
+        &mut self,
+        page: &Page,
+        form: &Form,
+        filled: &[(&str, &str)],
+    ) -> Page {
         let mut fields = form.fields.clone();
         for (name, value) in filled {
             fields.insert((*name).to_owned(), (*value).to_owned());
         }
-        let body: Vec<String> = fields.iter().map(|(name, value)| format!("{}={}", urlencode(name), urlencode(value))).collect();
+        let body: Vec<String> = fields
+            .iter()
+            .map(|(name, value)| format!("{}={}", urlencode(name), urlencode(value)))
+            .collect();
         let url = page.url.join(&form.action);
-        self.request(Method::POST, url, Some(&body.join("&")), &[]).await
+        self.request(Method::POST, url, Some(&body.join("&")), &[])
+            .await
     }
 
     /// Both steps of sign-in, starting from wherever `url` sends a stranger; gives the page that follows.
     pub(crate) async fn sign_in(&mut self, url: &str, person: &Person) -> Page {
         let page = self.open(url).await;
-        let page = self.give_password(&page, person.name, super::people::PASSWORD).await;
+        let page = self
+            .give_password(&page, person.name, super::people::PASSWORD)
+            .await;
         let form = page.form_with("code");
         let code = person.fresh_code();
         let page = self.submit(&page, &form, &[("code", &code)]).await;
@@ -258,7 +338,9 @@ impl Browser {
     /// The first step of sign-in.
     pub(crate) async fn give_password(&mut self, page: &Page, name: &str, password: &str) -> Page {
         let form = page.form_with("password");
-        let page = self.submit(page, &form, &[("login", name), ("password", password)]).await;
+        let page = self
+            .submit(page, &form, &[("login", name), ("password", password)])
+            .await;
         self.follow(page).await
     }
 }

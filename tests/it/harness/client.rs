@@ -29,7 +29,8 @@ impl Answer {
     }
 
     pub(crate) fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
@@ -55,7 +56,10 @@ impl Client {
         for certificate in CertificateDer::pem_slice_iter(ca) {
             roots.add(certificate.unwrap()).unwrap();
         }
-        Self { address, roots: Arc::new(roots) }
+        Self {
+            address,
+            roots: Arc::new(roots),
+        }
     }
 
     pub(crate) fn tls_config(&self, protocols: &[&[u8]]) -> ClientConfig {
@@ -69,17 +73,25 @@ impl Client {
         config
     }
 
-    pub(crate) async fn connect(&self, server_name: &str, protocols: &[&[u8]]) -> std::io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn connect(
+        &self,
+        server_name: &str,
+        protocols: &[&[u8]],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
         let name = ServerName::try_from(server_name.to_owned()).unwrap();
-        TlsConnector::from(Arc::new(self.tls_config(protocols))).connect(name, stream).await
+        TlsConnector::from(Arc::new(self.tls_config(protocols)))
+            .connect(name, stream)
+            .await
     }
 
     /// Sends `request` over HTTP/1.1 on a connection of its own; its URI is the target, its `Host` header names the server.
     pub(crate) async fn send(&self, server_name: &str, request: Request<Full<Bytes>>) -> Answer {
         let stream = self.connect(server_name, &[b"http/1.1"]).await.unwrap();
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .unwrap();
         tokio::spawn(async move { drop(connection.await) });
         collect(sender.send_request(request).await.unwrap()).await
     }
@@ -88,7 +100,9 @@ impl Client {
     pub(crate) async fn send_h2(&self, server_name: &str, request: Request<Full<Bytes>>) -> Answer {
         let stream = self.connect(server_name, &[b"h2"]).await.unwrap();
         let (mut sender, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                .await
+                .unwrap();
         tokio::spawn(async move { drop(connection.await) });
         collect(sender.send_request(request).await.unwrap()).await
     }
@@ -110,5 +124,10 @@ async fn collect(response: http::Response<hyper::body::Incoming>) -> Answer {
     let (head, body) = response.into_parts();
     let collected = body.collect().await.expect("the answer ended early");
     let trailers = collected.trailers().cloned();
-    Answer { status: StatusCode::as_u16(&head.status), headers: head.headers, trailers, body: collected.to_bytes() }
+    Answer {
+        status: StatusCode::as_u16(&head.status),
+        headers: head.headers,
+        trailers,
+        body: collected.to_bytes(),
+    }
 }

@@ -30,11 +30,20 @@ impl Said {
 /// The program under test, without a shell and without the environment's configuration.
 pub(crate) fn portcullis() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-    command.env_remove("PORTCULLIS_CONFIG").env("NO_COLOR", "1").stdin(Stdio::null());
+    command
+        .env_remove("PORTCULLIS_CONFIG")
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null());
     command
 }
 
 /// Runs `portcullis ARGS` in `folder`.
 pub(crate) fn run_in(folder: &Path, args: &[&str]) -> Said {
-    Said::from(portcullis().current_dir(folder).args(args).output().unwrap())
+    Said::from(
+        portcullis()
+            .current_dir(folder)
+            .args(args)
+            .output()
+            .unwrap(),
+    )
 }

@@ -18,7 +18,12 @@ pub(crate) struct Person {
 impl Person {
     pub(crate) fn new(name: &'static str, groups: &[&'static str]) -> Self {
         let secret = name.bytes().cycle().take(SECRET_LENGTH).collect();
-        Self { name, groups: groups.to_vec(), secret, last_step: AtomicU64::new(0) }
+        Self {
+            name,
+            groups: groups.to_vec(),
+            secret,
+            last_step: AtomicU64::new(0),
+        }
     }
 
     pub(crate) fn email(&self) -> String {
@@ -43,20 +48,38 @@ impl Person {
 
     /// A code that this person has not used before: each step of 30 s is good once, and the next one is already accepted.
     pub(crate) fn fresh_code(&self) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 30;
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_secs()
+            / 30;
         let last = self.last_step.load(Ordering::SeqCst);
-        let step = if last == 0 { now - 1 } else { (last + 1).max(now - 1) };
-        assert!(step <= now + 1, "{} has used every code of this minute", self.name);
+        let step = if last == 0 {
+            now - 1
+        } else {
+            (last + 1).max(now - 1)
+        };
+        assert!(
+            step <= now + 1,
+            "{} has used every code of this minute",
+            self.name
+        );
         self.last_step.store(step, Ordering::SeqCst);
         self.code_at(step)
     }
 
     pub(crate) fn code_at(&self, step: u64) -> String {
-        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &self.secret);
+        let key =
+            aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &self.secret);
         let digest = aws_lc_rs::hmac::sign(&key, &step.to_be_bytes());
         let digest = digest.as_ref();
         let at = usize::from(digest[19] & 15);
-        let number = u32::from_be_bytes([digest[at] & 127, digest[at + 1], digest[at + 2], digest[at + 3]]);
+        let number = u32::from_be_bytes([
+            digest[at] & 127,
+            digest[at + 1],
+            digest[at + 2],
+            digest[at + 3],
+        ]);
         format!("{:06}", number % 1_000_000)
     }
 }

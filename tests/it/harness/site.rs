@@ -33,7 +33,12 @@ pub(crate) struct Plan {
 impl Plan {
     /// Adds a route `name` on host `name.test` to `upstream`; `more` holds further keys of the route's table.
     pub(crate) fn route(mut self, name: &str, upstream: &Upstream, more: &str) -> Self {
-        writeln!(self.config, "[route.{name}]\nhost = \"{name}.test\"\nto = \"{}\"\n{more}\n", upstream.url()).unwrap();
+        writeln!(
+            self.config,
+            "[route.{name}]\nhost = \"{name}.test\"\nto = \"{}\"\n{more}\n",
+            upstream.url()
+        )
+        .unwrap();
         self
     }
 
@@ -91,7 +96,14 @@ impl Plan {
         let folder = tempfile::Builder::new().prefix("pc").tempdir().unwrap();
         let port = free_port();
         let operations = free_port();
-        let site = Site { folder, port, operations, process: None, log: Arc::default(), text: self.text(port, operations) };
+        let site = Site {
+            folder,
+            port,
+            operations,
+            process: None,
+            log: Arc::default(),
+            text: self.text(port, operations),
+        };
         site.write("portcullis.toml", &site.text);
         for (file, text) in &self.policies {
             site.write(&format!("policies/{file}"), text);
@@ -118,7 +130,11 @@ impl Plan {
 }
 
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// A prepared, and usually running, Portcullis.
@@ -167,7 +183,13 @@ impl Site {
     pub(crate) async fn run(&mut self) {
         assert!(self.process.is_none(), "the site runs already");
         self.log.lock().clear();
-        let mut child = portcullis().arg("run").current_dir(self.folder()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = portcullis()
+            .arg("run")
+            .current_dir(self.folder())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let log = Arc::clone(&self.log);
         std::thread::spawn(move || {
@@ -244,15 +266,28 @@ impl Site {
 
     /// The audit log as `audit search` reads it, oldest first.
     pub(crate) fn entries(&self) -> Vec<serde_json::Value> {
-        let said = self.command(&["audit", "search", "--format", "jsonl", "--limit", "100000"]).ok();
-        let mut entries: Vec<serde_json::Value> = said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let said = self
+            .command(&["audit", "search", "--format", "jsonl", "--limit", "100000"])
+            .ok();
+        let mut entries: Vec<serde_json::Value> = said
+            .out
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
         entries.sort_by_key(|entry| entry["seq"].as_u64());
         entries
     }
 
     /// Waits until the log holds an entry that `wanted` accepts.
-    pub(crate) async fn entry(&self, what: &str, wanted: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
-        eventually(what, async || self.entries().into_iter().find(|entry| wanted(entry))).await
+    pub(crate) async fn entry(
+        &self,
+        what: &str,
+        wanted: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
+        eventually(what, async || {
+            self.entries().into_iter().find(|entry| wanted(entry))
+        })
+        .await
     }
 
     pub(crate) async fn metrics(&self) -> String {
@@ -262,20 +297,28 @@ impl Site {
     /// Asks the operations listener; gives status and body.
     pub(crate) async fn operations_get(&self, path: &str) -> (u16, String) {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", self.operations)).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", self.operations))
+            .await
+            .unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-        let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default();
+        let body = answer
+            .split_once("\r\n\r\n")
+            .map(|(_, body)| body.to_owned())
+            .unwrap_or_default();
         (status, body)
     }
 }
 
 impl Drop for Site {
     fn drop(&mut self) {
-        let Some(mut child) = self.process.take() else { return };
+        let Some(mut child) = self.process.take() else {
+            return;
+        };
         // Ending it is all that matters here; a program that is gone already is fine.
         drop(child.kill());
         drop(child.wait());
@@ -292,7 +335,10 @@ pub(crate) fn wait_for_exit(child: &mut Child) -> i32 {
         if let Some(status) = child.try_wait().unwrap() {
             return status.code().unwrap_or(-1);
         }
-        assert!(std::time::Instant::now() < deadline, "the program did not end");
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the program did not end"
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::combinators::BoxBody;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-type Body = BoxBody<Bytes, Infallible>;
+type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// One request as it arrived.
 #[derive(Debug, Clone)]
@@ -63,7 +63,11 @@ impl Upstream {
                 });
             }
         });
-        Self { address, seen, serving }
+        Self {
+            address,
+            seen,
+            serving,
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -80,7 +84,11 @@ impl Upstream {
     }
 
     pub(crate) fn last(&self) -> Seen {
-        self.seen.lock().last().expect("no request reached the upstream").clone()
+        self.seen
+            .lock()
+            .last()
+            .expect("no request reached the upstream")
+            .clone()
     }
 }
 
@@ -91,7 +99,7 @@ impl Drop for Upstream {
 }
 
 fn full(text: impl Into<Bytes>) -> Body {
-    Full::new(text.into()).boxed()
+    Full::new(text.into()).boxed_unsync()
 }
 
 async fn answer(
@@ -112,9 +120,7 @@ async fn answer(
     }
     if path == "/stream-echo" {
         record.lock().push(entry);
-        let frames = request.into_body().into_data_stream();
-        let body = StreamBody::new(futures_util::StreamExt::filter_map(frames, async |chunk| chunk.ok().map(|data| Ok(Frame::data(data)))));
-        return Ok(Response::new(BodyExt::boxed_unsync(body)).map(|body| sync(body)));
+        return Ok(Response::new(echo(request.into_body())));
     }
     let collected = request.into_body().collect().await;
     entry.body = collected.map(|body| body.to_bytes()).unwrap_or_default();
@@ -123,19 +129,13 @@ async fn answer(
     Ok(reply(name, &path, body).await)
 }
 
-/// Boxes a body that is not `Sync` by sending its frames through a channel.
-fn sync(body: http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>) -> Body {
-    let (sender, receiver) = tokio::sync::mpsc::channel(1);
-    tokio::spawn(async move {
-        let mut body = body;
-        while let Some(Ok(frame)) = body.frame().await {
-            if sender.send(Ok(frame)).await.is_err() {
-                break;
-            }
-        }
+/// Sends back every piece as it arrives.
+fn echo(body: Incoming) -> Body {
+    let frames = futures_util::stream::unfold(body, async |mut body| {
+        let frame = body.frame().await?.ok()?;
+        Some((Ok(frame), body))
     });
-    let frames = futures_util::stream::unfold(receiver, async |mut receiver| receiver.recv().await.map(|frame| (frame, receiver)));
-    StreamBody::new(frames).boxed()
+    StreamBody::new(frames).boxed_unsync()
 }
 
 async fn reply(name: &str, path: &str, body: Bytes) -> Response<Body> {
@@ -145,19 +145,29 @@ async fn reply(name: &str, path: &str, body: Bytes) -> Response<Body> {
         [.., "slow"] => std::future::pending().await,
         [.., "status", code] => {
             let status = StatusCode::from_bytes(code.as_bytes()).unwrap_or(StatusCode::IM_A_TEAPOT);
-            Response::builder().status(status).body(full(format!("status {code}"))).unwrap()
+            Response::builder()
+                .status(status)
+                .body(full(format!("status {code}")))
+                .unwrap()
         }
         [.., "stream", count] => {
             let count: usize = count.parse().unwrap_or(1);
-            let frames = (0..count).map(|number| Ok(Frame::data(Bytes::from(format!("chunk {number}\n")))));
-            Response::new(StreamBody::new(futures_util::stream::iter(frames)).boxed())
+            let frames =
+                (0..count).map(|number| Ok(Frame::data(Bytes::from(format!("chunk {number}\n")))));
+            Response::new(StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync())
         }
         [.., "trailers"] => {
             let mut trailers = HeaderMap::new();
             trailers.insert("x-checksum", HeaderValue::from_static("abc"));
-            let frames = [Ok(Frame::data(Bytes::from_static(b"body"))), Ok(Frame::trailers(trailers))];
-            let body = StreamBody::new(futures_util::stream::iter(frames)).boxed();
-            Response::builder().header("trailer", "x-checksum").body(body).unwrap()
+            let frames = [
+                Ok(Frame::data(Bytes::from_static(b"body"))),
+                Ok(Frame::trailers(trailers)),
+            ];
+            let body = StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync();
+            Response::builder()
+                .header("trailer", "x-checksum")
+                .body(body)
+                .unwrap()
         }
         _ => Response::builder()
             .header("server", "SecretServer/1.0")
