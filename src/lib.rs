@@ -6,3 +6,5 @@
 
 // Words.
 mod base;
+// Rules.
+mod audit;
