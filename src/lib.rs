@@ -6,3 +6,5 @@
 
 // Words.
 mod base;
+mod tasks;
+mod tls;
