@@ -34,10 +34,20 @@ pub(crate) enum TrustError {
     Setup(#[source] rustls::Error),
 }
 
+/// Which HTTP versions one connection offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// All that the upstream's settings admit.
+    All,
+    /// HTTP/1.1 alone, because a protocol upgrade needs it.
+    H1,
+}
+
 /// TLS towards one upstream; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct UpstreamTls {
-    config: Arc<ClientConfig>,
+    all: Arc<ClientConfig>,
+    h1: Arc<ClientConfig>,
     /// The name to verify instead of the target's host, when the configuration names one.
     server_name: Option<ServerName<'static>>,
 }
@@ -69,14 +79,24 @@ impl UpstreamTls {
         config.alpn_protocols = versions.alpn();
         config.enable_early_data = false;
         config.resumption = Resumption::in_memory_sessions(64);
+        let mut h1 = config.clone();
+        h1.alpn_protocols = Versions {
+            h1: true,
+            h2: false,
+        }
+        .alpn();
         Ok(Self {
-            config: Arc::new(config),
+            all: Arc::new(config),
+            h1: Arc::new(h1),
             server_name: server_name.map(name_of).transpose()?,
         })
     }
 
-    pub(crate) fn config(&self) -> Arc<ClientConfig> {
-        Arc::clone(&self.config)
+    pub(crate) fn config(&self, offer: Offer) -> Arc<ClientConfig> {
+        match offer {
+            Offer::All => Arc::clone(&self.all),
+            Offer::H1 => Arc::clone(&self.h1),
+        }
     }
 
     /// The name that the certificate of a target on `host` must carry.
