@@ -6,3 +6,5 @@
 
 // Words.
 mod base;
+// Rules: each compiles its configuration and answers one question.
+mod authn;
