@@ -6,3 +6,5 @@
 
 // Words.
 mod base;
+// Faces.
+mod pages;
