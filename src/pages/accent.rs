@@ -79,8 +79,13 @@ pub(super) fn sheet(written: &str) -> Option<String> {
     let colour = Colour::parse(written)?;
     let light = colour.readable_on(LIGHT_GROUND, INK);
     let dark = colour.readable_on(DARK_GROUND, WHITE);
-    let block =
-        |tone: Colour| format!("--accent:{};--on-accent:{}", tone.css(), tone.ink_on().css());
+    let block = |tone: Colour| {
+        format!(
+            "--accent:{};--on-accent:{}",
+            tone.css(),
+            tone.ink_on().css()
+        )
+    };
     let (light, dark) = (block(light), block(dark));
     Some(format!(
         ":root{{{light}}}\n@media (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{dark}}}}}\n\
@@ -108,12 +113,24 @@ mod tests {
 
     #[test]
     fn a_readable_accent_is_kept_as_written() {
-        assert!(sheet("#2f5d8a").unwrap().starts_with(":root{--accent:#2f5d8a;--on-accent:#ffffff}"));
+        assert!(
+            sheet("#2f5d8a")
+                .unwrap()
+                .starts_with(":root{--accent:#2f5d8a;--on-accent:#ffffff}")
+        );
     }
 
     #[test]
     fn text_that_is_no_colour_makes_no_sheet() {
-        for written in ["", "red", "#fff", "#12345g", "#1234567", "#fff}body{x", "2f5d8a"] {
+        for written in [
+            "",
+            "red",
+            "#fff",
+            "#12345g",
+            "#1234567",
+            "#fff}body{x",
+            "2f5d8a",
+        ] {
             assert!(sheet(written).is_none(), "{written}");
         }
     }

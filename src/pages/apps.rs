@@ -33,7 +33,11 @@ pub(crate) struct Tile {
 impl Tile {
     /// The letter on the tile, a sign to the eye only.
     fn initial(&self) -> String {
-        self.title.chars().take(1).flat_map(char::to_uppercase).collect()
+        self.title
+            .chars()
+            .take(1)
+            .flat_map(char::to_uppercase)
+            .collect()
     }
 }
 

@@ -122,9 +122,9 @@ impl Denied {
         };
         let fix = self.remedies.iter().find_map(|remedy| match remedy {
             Remedy::Advice(text) => Some(text.clone()),
-            Remedy::Confirm { .. } => {
-                Some(String::from("Open the address in a browser and confirm with your code."))
-            }
+            Remedy::Confirm { .. } => Some(String::from(
+                "Open the address in a browser and confirm with your code.",
+            )),
             Remedy::ManagedDevice => Some(String::from("Use a device that your company manages.")),
             Remedy::Back { .. } => None,
         });

@@ -123,11 +123,14 @@ impl Mishap {
         let what = |app, text: &str| Some((app, text.to_owned()));
         match self {
             Self::Unreachable { app } => what(app.as_str(), "cannot be reached"),
-            Self::Untrusted { app } => what(app.as_str(), "could not prove that it is the right service"),
-            Self::BadAnswer { app } => what(app.as_str(), "answered in a way that cannot be read"),
-            Self::NoAnswer { app, after } => {
-                Some((app, format!("did not answer within {}", words::span(*after))))
+            Self::Untrusted { app } => {
+                what(app.as_str(), "could not prove that it is the right service")
             }
+            Self::BadAnswer { app } => what(app.as_str(), "answered in a way that cannot be read"),
+            Self::NoAnswer { app, after } => Some((
+                app,
+                format!("did not answer within {}", words::span(*after)),
+            )),
             Self::Malformed
             | Self::AmbiguousTarget
             | Self::ConflictingCredentials
@@ -183,7 +186,9 @@ impl Mishap {
         }
         if let Self::BodyTooLarge { limit } = self {
             let limit = words::size(*limit);
-            return Some(format!("What was sent is larger than the {limit} allowed here."));
+            return Some(format!(
+                "What was sent is larger than the {limit} allowed here."
+            ));
         }
         if let Self::HeadTooLarge { limit } = self {
             let limit = words::size(*limit);

@@ -47,7 +47,11 @@ mod tests {
     #[test]
     fn path_data_holds_nothing_that_could_leave_its_attribute() {
         let qr = Qr::of("otpauth://totp/\"><script>?secret=JBSWY3DPEHPK3PXP").unwrap();
-        assert!(qr.path.bytes().all(|byte| b"Mhvz- 0123456789".contains(&byte)));
+        assert!(
+            qr.path
+                .bytes()
+                .all(|byte| b"Mhvz- 0123456789".contains(&byte))
+        );
     }
 
     #[test]

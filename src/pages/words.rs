@@ -122,7 +122,12 @@ mod tests {
 
     #[test]
     fn sizes_carry_their_unit() {
-        for (bytes, words) in [(512, "512 bytes"), (32 << 10, "32 KiB"), (1 << 30, "1 GiB"), (1_536, "1.5 KiB")] {
+        for (bytes, words) in [
+            (512, "512 bytes"),
+            (32 << 10, "32 KiB"),
+            (1 << 30, "1 GiB"),
+            (1_536, "1.5 KiB"),
+        ] {
             assert_eq!(size(bytes), words);
         }
     }
