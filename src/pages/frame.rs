@@ -250,6 +250,19 @@ impl Form {
             .map(|error| error.text.as_str())
     }
 
+    /// Ids of what explains a field. A single complaint stands in the summary only; several stand at their fields too.
+    pub(super) fn described_by(&self, field: &str, has_hint: &bool) -> Option<String> {
+        let complaint = self.error_at(field).map(|_text| match self.errors.len() {
+            1 => String::from("errors"),
+            _ => format!("{field}-error"),
+        });
+        let hint = has_hint.then(|| format!("{field}-hint"));
+        match (complaint, hint) {
+            (Some(complaint), Some(hint)) => Some(format!("{complaint} {hint}")),
+            (complaint, hint) => complaint.or(hint),
+        }
+    }
+
     /// A form without complaints puts the cursor into its first field; one with them, onto the summary.
     pub(super) fn is_fresh(&self) -> bool {
         self.errors.is_empty()
