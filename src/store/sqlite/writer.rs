@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ffi, params};
 use tokio::sync::oneshot;
 
 use crate::base::{SessionId, Timestamp};
@@ -28,13 +28,13 @@ const TOUCHES: usize = 1024;
 /// One write, or one action that must stand outside a transaction.
 trait Job: Send {
     fn run(&mut self, connection: &Connection);
-    /// Answers the caller. An error here overrules the job's own outcome.
+    /// Answers the caller: success counts only when it was `committed`.
     fn finish(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
 struct JobOf<T, W> {
     work: Option<W>,
-    outcome: Result<T, StoreError>,
+    outcome: Option<Result<T, StoreError>>,
     caller: oneshot::Sender<Result<T, StoreError>>,
 }
 
@@ -45,19 +45,24 @@ where
 {
     fn run(&mut self, connection: &Connection) {
         if let Some(work) = self.work.take() {
-            self.outcome = work(connection);
+            self.outcome = Some(work(connection));
         }
     }
 
     fn finish(self: Box<Self>, committed: Result<(), StoreError>) {
-        let outcome = committed.and(self.outcome);
+        let outcome = match self.outcome {
+            Some(Ok(value)) => committed.map(|()| value),
+            // Its own failure says more than that the batch went with it.
+            Some(Err(own)) => Err(own),
+            None => Err(committed.err().unwrap_or(StoreError::Closed)),
+        };
         // Nobody may be waiting any more; the write stands all the same.
         drop(self.caller.send(outcome));
     }
 }
 
 enum Command {
-    /// Touches included.
+    /// Outside, with the touches before it written.
     Flush(Box<dyn Job>),
     Inside(Box<dyn Job>),
     Outside(Box<dyn Job>),
@@ -104,7 +109,11 @@ impl Writer {
 
     /// Completes when everything handed over before is on disk.
     pub(super) fn flush(&self) -> Pending<()> {
-        let (job, pending) = job(|_connection| Ok(()));
+        // A checkpoint flushes the log before it copies from it.
+        let (job, pending) = job(|connection| {
+            connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_row| Ok(()))?;
+            Ok(())
+        });
         self.hand_over(Command::Flush(job));
         pending
     }
@@ -150,7 +159,7 @@ fn job<T: Send + 'static>(
     let (caller, pending) = Pending::new();
     let job = JobOf {
         work: Some(work),
-        outcome: Err(StoreError::Closed),
+        outcome: None,
         caller,
     };
     (Box::new(job), pending)
@@ -197,15 +206,9 @@ impl Loop {
                 Command::Touch(session, at) => self.note(session, at),
                 Command::Flush(job) => {
                     self.write_touches();
-                    // The commit of this empty job flushes the log, and with it the touches before it.
-                    jobs.push(job);
+                    self.run_outside(std::mem::take(&mut jobs), job);
                 }
-                Command::Outside(mut job) => {
-                    self.commit(std::mem::take(&mut jobs));
-                    self.set_flushing(true);
-                    job.run(&self.connection);
-                    job.finish(Ok(()));
-                }
+                Command::Outside(job) => self.run_outside(std::mem::take(&mut jobs), job),
             }
             if jobs.len() < BATCH {
                 next = received.try_recv().ok();
@@ -218,6 +221,13 @@ impl Loop {
         if overdue || self.touches.len() >= TOUCHES {
             self.write_touches();
         }
+    }
+
+    fn run_outside(&mut self, before: Vec<Box<dyn Job>>, mut job: Box<dyn Job>) {
+        self.commit(before);
+        self.set_flushing(true);
+        job.run(&self.connection);
+        job.finish(Ok(()));
     }
 
     fn note(&mut self, session: SessionId, at: Timestamp) {
@@ -246,7 +256,8 @@ impl Loop {
             job.run(&self.connection);
             if self.connection.is_autocommit() {
                 // A full disk or an I/O error rolls the whole transaction back: nothing of this batch happened.
-                return Err(rusqlite::Error::InvalidQuery);
+                let undone = ffi::Error::new(ffi::SQLITE_ABORT_ROLLBACK);
+                return Err(rusqlite::Error::SqliteFailure(undone, None));
             }
         }
         self.connection.execute_batch("COMMIT").inspect_err(|_| {
