@@ -6,7 +6,7 @@
 use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::{AdmitError, Rules, identity};
+use super::{AdmitError, Rules};
 
 /// What one pass over the header section found.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +70,7 @@ pub(crate) fn survey(
             check_http2(name, value)?;
         }
         survey.take(name, value, version)?;
+        survey.reserved |= rules.reserved.contains(name.as_str());
     }
     if survey.chunked && survey.content_length.is_some() {
         return Err(AdmitError::Framing);
@@ -114,7 +115,7 @@ impl Survey {
             "cookie" => self.cookies += 1,
             "connection" => self.has_connection = true,
             "via" => self.has_via = true,
-            other => self.reserved |= identity::is_reserved(other),
+            _ => {}
         }
         Ok(())
     }

@@ -129,6 +129,7 @@ mod tests {
     use super::{Ended, Ending, Watched};
     use crate::message::{Body, BodyError};
 
+    type Polled = Poll<Option<Result<Frame<Bytes>, BodyError>>>;
     type Seen = Rc<RefCell<Vec<Ended>>>;
 
     fn watched(body: Body) -> (Watched<impl super::OnEnd>, Seen) {
