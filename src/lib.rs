@@ -6,5 +6,8 @@
 
 // Words.
 mod base;
+// Mechanisms.
+mod keys;
+mod store;
 // Rules.
 mod audit;
