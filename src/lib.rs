@@ -7,7 +7,7 @@
 // Words.
 mod base;
 mod tasks;
-mod message;
 mod tls;
 mod dial;
 mod upstream;
+mod server;
