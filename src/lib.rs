@@ -6,8 +6,23 @@
 
 // Words.
 mod base;
+mod config;
+
+// Mechanisms.
 mod tasks;
+mod message;
 mod tls;
 mod dial;
+
+// Rules.
+mod route;
+mod limit;
+
+// Carriage.
 mod upstream;
+
+// Process.
 mod server;
+
+#[doc(hidden)]
+pub mod fuzzing;
