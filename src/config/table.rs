@@ -4,7 +4,7 @@
 
 use super::problem::{Problem, Problems};
 use super::source::At;
-use super::tree::{Node, Raw, parse_value};
+use super::tree::{Field, Node, Raw, parse_value};
 use super::{later, nearest, reference};
 
 /// A type that a key can have.
@@ -156,58 +156,57 @@ impl<'a> Reader<'a> {
         Some(Entries { node, fields })
     }
 
-    fn unknown(&mut self, field: &super::tree::Field, doc: &TableDoc) {
+    fn unknown(&mut self, field: &Field, doc: &TableDoc) {
         let table = self.path.join(".");
-        let is_table = matches!(field.node.raw, Raw::Table(_));
-        let (what, whose) = match (table.as_str(), is_table) {
-            ("", true) => (format!("unknown table [{}]", field.name), "the file"),
-            ("", false) => (
-                format!("unknown key `{}`", field.name),
-                "the top of the file",
-            ),
-            _ => (format!("unknown key `{}` in [{table}]", field.name), ""),
-        };
-        let whose = if whose.is_empty() {
+        let place = if table.is_empty() {
+            "the top of the file".to_owned()
+        } else {
             format!("[{table}]")
-        } else {
-            whose.to_owned()
         };
-        if let Some(what_it_is) = later::find(doc.path, &field.name) {
-            self.problems
-                .error("PC1108")
-                .message(what)
-                .at(&field.at)
-                .label("not in this version")
-                .note(format!("{what_it_is} not in this version of Portcullis"))
-                .help("take the key out");
-            return;
-        }
-        let names = doc.fields.iter().map(|known| known.name);
-        if let Some(similar) = nearest::find(&field.name, names) {
-            self.problems
-                .error("PC1104")
-                .message(what)
-                .at(&field.at)
-                .label(format!("no key of {whose} has this name"))
-                .help(format!("a similar key exists: `{similar}`"));
-            return;
-        }
+        let message = match (table.is_empty(), &field.node.raw) {
+            (true, Raw::Table(_)) => format!("unknown table [{}]", field.name),
+            (true, _) => format!("unknown key `{}` at the top of the file", field.name),
+            (false, _) => format!("unknown key `{}` in {place}", field.name),
+        };
+        let names = || doc.fields.iter().map(|known| known.name);
         let homes = reference::tables_with(&field.name);
-        if homes.is_empty() {
-            let all: Vec<_> = doc.fields.iter().map(|known| known.name).collect();
-            self.problems
-                .error("PC1104")
-                .message(what)
-                .at(&field.at)
-                .label(format!("no key of {whose} has this name"))
-                .help(format!("possible here: {}", all.join(", ")));
+        let (code, label, advice) = if let Some(subject) = later::find(doc.path, &field.name) {
+            let advice = format!("{subject} not in this version of Portcullis; take the key out");
+            ("PC1108", "not in this version".to_owned(), advice)
+        } else if let Some(similar) = nearest::find(&field.name, names()) {
+            let label = format!("no key of {place} has this name");
+            (
+                "PC1104",
+                label,
+                format!("a similar key exists: `{similar}`"),
+            )
+        } else if homes.is_empty() {
+            let label = format!("no key of {place} has this name");
+            let all: Vec<_> = names().collect();
+            (
+                "PC1104",
+                label,
+                format!("possible here: {}", all.join(", ")),
+            )
         } else {
-            self.problems
-                .error("PC1105")
-                .message(what)
-                .at(&field.at)
-                .label("this key belongs to another table")
-                .help(format!("`{}` is a key of {}", field.name, homes.join(", ")));
+            let advice = format!("`{}` is a key of {}", field.name, homes.join(", "));
+            (
+                "PC1105",
+                "this key belongs to another table".to_owned(),
+                advice,
+            )
+        };
+        let problem = self.problems.error(code);
+        problem
+            .message(message)
+            .at(&field.at)
+            .label(label)
+            .help(advice);
+        if ["secret", "password", "token", "key"]
+            .iter()
+            .any(|word| field.name.contains(word))
+        {
+            problem.hide_line();
         }
     }
 
@@ -222,7 +221,12 @@ impl<'a> Reader<'a> {
         } else {
             &entries.node.at
         };
-        let help = format!("it takes {}", (field.kind)());
+        let required = reference::required_in(field.name);
+        let help = if required.is_empty() {
+            format!("it takes {}", (field.kind)())
+        } else {
+            format!("add [{}] with {}", field.name, required.join(", "))
+        };
         let purpose = field.doc.first().map_or("", |line| line.trim()).to_owned();
         self.problems
             .error("PC1107")
@@ -237,7 +241,7 @@ impl<'a> Reader<'a> {
 #[derive(Debug)]
 pub(super) struct Entries<'n> {
     node: &'n Node,
-    fields: &'n [super::tree::Field],
+    fields: &'n [Field],
 }
 
 impl Entries<'_> {

@@ -37,6 +37,50 @@ pub(super) struct Field {
 }
 
 impl Node {
+    /// The value of a key, when this is a table that has it.
+    pub(super) fn get(&self, name: &str) -> Option<&Self> {
+        self.fields()
+            .iter()
+            .find(|field| field.name == name)
+            .map(|field| &field.node)
+    }
+
+    /// The value below several keys.
+    pub(super) fn find(&self, path: &[&str]) -> Option<&Self> {
+        path.iter().try_fold(self, |node, name| node.get(name))
+    }
+
+    /// The keys of a table; none of anything else.
+    pub(super) fn fields(&self) -> &[Field] {
+        if let Raw::Table(fields) = &self.raw {
+            fields
+        } else {
+            &[]
+        }
+    }
+
+    /// Puts the values of `other` in place of those here.
+    pub(super) fn overlay(&mut self, other: &Self) {
+        let (Raw::Table(fields), Raw::Table(more)) = (&mut self.raw, &other.raw) else {
+            self.raw = other.raw.clone();
+            return;
+        };
+        for field in more {
+            match fields.iter_mut().find(|known| known.name == field.name) {
+                Some(known) => known.node.overlay(&field.node),
+                None => fields.push(field.clone()),
+            }
+        }
+    }
+
+    /// This table less its `include`.
+    pub(super) fn without_include(mut self) -> Self {
+        if let Raw::Table(fields) = &mut self.raw {
+            fields.retain(|field| field.name != "include");
+        }
+        self
+    }
+
     /// What the value is, for "found ...".
     pub(super) const fn kind(&self) -> &'static str {
         match self.raw {
@@ -51,14 +95,20 @@ impl Node {
     }
 }
 
-/// Parses one file. Every syntax error becomes a problem, and then there is no tree.
+/// Parses one file. Every line that breaks the grammar becomes a problem, and then there is no tree.
 pub(super) fn parse(source: &Source, problems: &mut Problems) -> Option<Node> {
     let (table, errors) = DeTable::parse_recoverable(source.text());
+    let mut last_line = 0;
     for error in &errors {
-        problems
-            .error("PC1002")
-            .message(error.message().replace('\n', ", "))
-            .at(&source.at(error.span().unwrap_or_default()));
+        let at = source.at(error.span().unwrap_or_default());
+        // A second error on the line mostly follows from the first.
+        if at.line() != last_line {
+            last_line = at.line();
+            problems
+                .error("PC1002")
+                .message(error.message().replace('\n', ", "))
+                .at(&at);
+        }
     }
     errors.is_empty().then(|| Node {
         at: source.whole(),

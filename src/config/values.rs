@@ -196,7 +196,12 @@ impl Value for Duration {
     }
 
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        quantity(node, DURATION, units::duration, reader)
+        let value = quantity(node, DURATION, units::duration, reader)?;
+        if value.is_zero() {
+            reader.refuse("PC1113", node, "must be more than zero");
+            return None;
+        }
+        Some(value)
     }
 }
 
