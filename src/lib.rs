@@ -6,5 +6,7 @@
 
 // Words.
 mod base;
+mod keys;
+mod store;
 // Rules: each compiles its configuration and answers one question.
 mod authn;

@@ -2,6 +2,15 @@
 //!
 //! This module never decides what a person may do; that is `authz`.
 
+pub(crate) mod cookie;
+pub(crate) mod csrf;
+pub(crate) mod device;
+pub(crate) mod factor;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub(crate) mod lockout;
 pub(crate) mod principal;
+pub(crate) mod return_to;
+pub(crate) mod session;
 
 pub(crate) use principal::{Authn, BadCredential, Method, Principal, SessionFacts};

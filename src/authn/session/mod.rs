@@ -1,0 +1,4 @@
+//! Sessions: wip
+
+pub(crate) mod live;
+pub(crate) mod rules;
