@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -18,6 +19,13 @@ use crate::authn::{BadCredential, Principal};
 use crate::base::{Host, PrincipalId, SessionId, Timestamp};
 use crate::store::{Hash, WhichSessions};
 
+/// Where a sign-in came from, to be recognised by its owner.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct SignInOrigin {
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) user_agent: Option<String>,
+}
+
 /// One sign-in.
 #[derive(Debug)]
 pub(crate) struct Live {
@@ -29,11 +37,13 @@ pub(crate) struct Live {
     noted: AtomicI64,
     ended: AtomicBool,
     principal: ArcSwap<Principal>,
+    pub(crate) origin: SignInOrigin,
 }
 
 impl Live {
-    pub(crate) fn new(principal: Principal, last_seen: Timestamp) -> Self {
+    pub(crate) fn new(principal: Principal, last_seen: Timestamp, origin: SignInOrigin) -> Self {
         Self {
+            origin,
             id: principal.session.id.clone(),
             owner: principal.id.clone(),
             signed_in_at: principal.session.signed_in_at,
@@ -246,6 +256,14 @@ impl LiveSessions {
         change(&mut principal);
         entry.live.principal.store(Arc::new(principal));
         true
+    }
+
+    /// The hosts on which a session has a cookie.
+    pub(crate) fn hosts(&self, id: &SessionId) -> Vec<Host> {
+        let index = self.index.lock();
+        let entry = index.sessions.get(id);
+        let cookies = entry.map_or(&[][..], |entry| entry.cookies.as_slice());
+        cookies.iter().map(|(host, _cookie)| host.clone()).collect()
     }
 
     pub(crate) fn get(&self, id: &SessionId) -> Option<Arc<Live>> {

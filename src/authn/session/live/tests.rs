@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Live, LiveSessions, Refresh};
+use super::{Live, LiveSessions, Refresh, SignInOrigin};
 use crate::authn::session::rules::SessionRules;
 use crate::authn::{BadCredential, Method, Principal, SessionFacts};
 use crate::base::{Host, PrincipalId, SessionId, Timestamp};
@@ -44,7 +44,7 @@ fn live(owner: &str, session: &str) -> Live {
             cancelled: CancellationToken::new(),
         }),
     };
-    Live::new(principal, START)
+    Live::new(principal, START, SignInOrigin::default())
 }
 
 fn with_one() -> LiveSessions {
