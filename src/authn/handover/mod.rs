@@ -6,11 +6,13 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use data_encoding::BASE64URL_NOPAD;
 use subtle::ConstantTimeEq as _;
 
 use super::cookie::is_reference;
 use super::return_to::ReturnTo;
+use super::rules::Rules;
 use super::session::Sessions;
 use super::waiting::Waiting;
 use super::{BadCredential, Principal};
@@ -82,13 +84,15 @@ struct Issued {
 #[derive(Debug)]
 pub(crate) struct Handover {
     sessions: Arc<Sessions>,
+    rules: Arc<ArcSwap<Rules>>,
     issued: Waiting<Issued>,
 }
 
 impl Handover {
-    pub(super) fn new(sessions: Arc<Sessions>) -> Self {
+    pub(super) fn new(sessions: Arc<Sessions>, rules: Arc<ArcSwap<Rules>>) -> Self {
         Self {
             sessions,
+            rules,
             issued: Waiting::default(),
         }
     }
@@ -99,9 +103,9 @@ impl Handover {
         principal: &Principal,
         state: &str,
         to: ReturnTo,
-        times: (Timestamp, Timestamp),
+        now: Timestamp,
     ) -> Option<Secret<String>> {
-        let (now, expires) = times;
+        let expires = now.plus(self.rules.load().handover_life);
         is_reference(state).then(|| {
             let issued = Issued {
                 session: principal.session.id.clone(),
