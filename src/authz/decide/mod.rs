@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cedar_policy::{Context, Entities, PolicySet, Request, Response};
+use cedar_policy::{Context, Entities, Entity, PolicySet, Request, Response};
 
 use crate::base::{PolicyId, PrincipalId, Reason, Timestamp};
 
@@ -250,8 +250,18 @@ impl Question<'_> {
         Some((outcome, timing))
     }
 
-    fn entities(&self) -> Option<Entities> {
-        let action = schema::action(self.request.action.id())?.clone();
+    fn entities(&self) -> Option<Arc<Entities>> {
+        let action = schema::action(self.request.action.id())?;
+        let key = (self.caller.version, self.slice.number, action.uid());
+        if let Some(entities) = self.policies.entities.find(&key) {
+            return Some(entities);
+        }
+        let entities = Arc::new(self.make_entities(action.clone())?);
+        self.policies.entities.insert(key, Arc::clone(&entities));
+        Some(entities)
+    }
+
+    fn make_entities(&self, action: Entity) -> Option<Entities> {
         let all = [
             self.caller.entity.clone(),
             self.slice.target.clone(),
@@ -402,3 +412,5 @@ fn sign_in() -> Denial {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod remembered;
