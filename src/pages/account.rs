@@ -3,7 +3,6 @@
 use askama::Template;
 
 use super::frame::{Form, Frame, Moment};
-use super::paths;
 
 /// One live session.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,6 @@
 use askama::Template;
 
 use super::frame::Frame;
-use super::paths;
 
 /// What opening an app would give right now.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use jiff::tz::TimeZone;
 
 use super::assets::{self, Asset};
+use super::linked::{self, Piece};
 use super::{accent, paths};
 use crate::base::Timestamp;
 
@@ -150,6 +151,11 @@ impl Frame {
 
     pub(super) fn brand_sheet(&self) -> Option<&str> {
         self.brand.sheet.as_ref().map(Asset::path)
+    }
+
+    /// An operator's sentence with its permitted links.
+    pub(super) fn linked<'a>(&self, text: &'a str) -> Vec<Piece<'a>> {
+        linked::pieces(text, &self.portal)
     }
 
     pub(super) fn on_portal(&self) -> bool {

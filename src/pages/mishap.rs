@@ -205,6 +205,10 @@ impl Mishap {
         None
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a table: one row of words per mishap reads best unbroken"
+    )]
     const fn sentences(&self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Malformed => (

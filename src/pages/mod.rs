@@ -11,6 +11,7 @@ pub(crate) mod csp;
 mod denied;
 mod enrol;
 mod frame;
+mod linked;
 mod mishap;
 pub(crate) mod paths;
 mod problem;

@@ -425,7 +425,7 @@ impl Book {
                     url: self.text("/reports/"),
                     label: self.text("Go back to your reports"),
                 },
-                Remedy::Advice(self.text("Come back on a weekday from 07:00 to 19:00.")),
+                Remedy::Advice(self.text("Come back on a weekday from 07:00 to 19:00, or write to mailto:finance@example.com.")),
                 Remedy::ManagedDevice,
             ],
             details: Some(Details {

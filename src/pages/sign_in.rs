@@ -2,9 +2,9 @@
 
 use askama::Template;
 
+use super::Mishap;
 use super::frame::{Form, Frame, Moment};
 use super::mishap::Told;
-use super::{Mishap, paths};
 use crate::base::RequestId;
 
 /// First step: name and password.
