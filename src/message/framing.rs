@@ -107,10 +107,11 @@ impl Survey {
                 }
                 self.chunked = true;
             }
-            "expect" if version != Version::HTTP_10 => {
-                if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {
-                    return Err(AdmitError::Expectation);
-                }
+            "expect"
+                if version != Version::HTTP_10
+                    && !value.as_bytes().eq_ignore_ascii_case(b"100-continue") =>
+            {
+                return Err(AdmitError::Expectation);
             }
             "cookie" => self.cookies += 1,
             "connection" => self.has_connection = true,

@@ -61,12 +61,13 @@ impl Rules {
         let server = &config.server;
         let limits = &server.limits;
         let names = &server.headers;
-        let ours = [
+        let mut reserved = vec![
             &names.assertion,
             &names.user,
             &names.groups,
             &names.request_id,
         ];
+        reserved.extend(&names.strip);
         Self {
             header_count: limits.header_count,
             header_bytes: usize::try_from(limits.header_bytes).unwrap_or(usize::MAX),
@@ -78,7 +79,7 @@ impl Rules {
             ports: ports(server),
             trusted_proxies: server.trusted_proxies.clone(),
             cookies: OwnCookies::new(config.session.cookie.as_str()),
-            reserved: Arc::new(Reserved::new(ours.into_iter().chain(&names.strip))),
+            reserved: Arc::new(Reserved::new(&reserved)),
             hsts: transport_security(&config.tls.hsts),
             ..Self::default()
         }

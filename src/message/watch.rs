@@ -141,7 +141,7 @@ mod tests {
         )
     }
 
-    fn poll<B: HttpBody + Unpin>(body: &mut B) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    fn poll(body: &mut (impl HttpBody<Data = Bytes, Error = BodyError> + Unpin)) -> Polled {
         Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop()))
     }
 

@@ -85,7 +85,7 @@ impl CleanRequest {
             version,
             secure: peer.tls.is_some(),
             headers,
-            body: body.from_client(rules.body, &rules.reserved),
+            body: body.into_bounded(rules.body, &rules.reserved),
             upgrade,
         })
     }

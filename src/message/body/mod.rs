@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -16,7 +17,6 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::hop;
 use super::identity::Reserved;
-use std::sync::Arc;
 
 /// Why a body ended before its end.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +70,7 @@ impl Body {
 
     /// Takes over a client's body under a bound; trailers lose the names that only the edge may set.
     #[must_use]
-    pub(crate) fn from_client(self, bound: Bound, reserved: &Arc<Reserved>) -> Self {
+    pub(crate) fn into_bounded(self, bound: Bound, reserved: &Arc<Reserved>) -> Self {
         match self {
             Self::Empty => Self::Empty,
             inner => Self::Bounded(Box::new(Bounded::new(inner, bound, Arc::clone(reserved)))),

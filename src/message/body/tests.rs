@@ -85,7 +85,7 @@ fn a_declared_length_above_the_limit_is_refused_unread() {
 #[test]
 fn a_bounded_body_passes_what_fits_and_stops_what_does_not() {
     for (pieces, fits) in [(["1234", "5678"], true), (["1234", "56789"], false)] {
-        let body = Body::wrap(Pieces::new(&pieces)).from_client(BOUND, &Arc::default());
+        let body = Body::wrap(Pieces::new(&pieces)).into_bounded(BOUND, &Arc::default());
         let read = run(read_at_most(body, 100));
         assert_eq!(read.is_ok(), fits, "{pieces:?}");
         if let Err(error) = read {
@@ -98,7 +98,7 @@ fn a_bounded_body_passes_what_fits_and_stops_what_does_not() {
 fn a_later_bound_replaces_the_earlier_one() {
     let wide = Bound { bytes: 9, ..BOUND };
     let body = Body::wrap(Pieces::new(&["123456789"]))
-        .from_client(BOUND, &Arc::default())
+        .into_bounded(BOUND, &Arc::default())
         .rebounded(wide);
     assert!(run(read_at_most(body, 100)).is_ok());
 }
@@ -108,7 +108,7 @@ fn a_stalled_body_times_out() {
     let mut pieces = Pieces::new(&["12"]);
     pieces.stalls = true;
     let read = run(read_at_most(
-        Body::wrap(pieces).from_client(BOUND, &Arc::default()),
+        Body::wrap(pieces).into_bounded(BOUND, &Arc::default()),
         100,
     ));
     assert_eq!(read.unwrap_err().status(), 408);
@@ -132,13 +132,13 @@ impl HttpBody for Trailing {
 #[test]
 fn trailers_of_a_client_cannot_claim_an_identity() {
     let chosen = http::HeaderName::from_static("acme-user");
-    let reserved = Arc::new(Reserved::new([&chosen]));
+    let reserved = Arc::new(Reserved::new(&[&chosen]));
     let mut trailers = http::HeaderMap::new();
     for name in ["acme_user", "x-portcullis-user", "grpc-status"] {
         let name = http::HeaderName::from_static(name);
         trailers.insert(name, http::HeaderValue::from_static("0"));
     }
-    let mut body = Body::wrap(Trailing(Some(trailers))).from_client(BOUND, &reserved);
+    let mut body = Body::wrap(Trailing(Some(trailers))).into_bounded(BOUND, &reserved);
     let frame = run(std::future::poll_fn(|cx| {
         Pin::new(&mut body).poll_frame(cx)
     }));
@@ -153,7 +153,7 @@ fn a_body_shorter_or_longer_than_declared_is_an_error() {
         let mut pieces = Pieces::new(&["1234"]);
         pieces.declared = Some(declared);
         let read = run(read_at_most(
-            Body::wrap(pieces).from_client(BOUND, &Arc::default()),
+            Body::wrap(pieces).into_bounded(BOUND, &Arc::default()),
             100,
         ));
         assert_eq!(read.is_ok(), fits, "{declared}");
@@ -163,7 +163,7 @@ fn a_body_shorter_or_longer_than_declared_is_an_error() {
 #[test]
 fn an_empty_body_needs_no_bound() {
     assert!(matches!(
-        Body::Empty.from_client(BOUND, &Arc::default()),
+        Body::Empty.into_bounded(BOUND, &Arc::default()),
         Body::Empty
     ));
     assert!(matches!(Body::from(""), Body::Empty));
