@@ -6,7 +6,6 @@
 
 // Words.
 mod base;
-mod config;
 // Rules: each compiles its configuration and answers one question.
 mod authn;
 mod authz;
