@@ -138,14 +138,9 @@ impl Policies {
         let (id, entity, held) = match caller {
             Caller::Anonymous => return None,
             Caller::Person(person) => {
-                let groups = self.groups.of(&person.login, &person.groups);
-                let entity = entities::user(
-                    &person.login,
-                    &person.email,
-                    &person.tenant,
-                    person.contractor,
-                    &groups,
-                )?;
+                let groups = self.groups.of(&person.email, &person.groups);
+                let entity =
+                    entities::user(&person.email, &person.tenant, person.contractor, &groups)?;
                 (person.id.clone(), entity, Held::Person(Arc::clone(person)))
             }
             Caller::Service(service) => {
