@@ -10,7 +10,7 @@ use crate::audit::Unavailable;
 use crate::authn::BadCredential;
 use crate::authz::Denial;
 use crate::base::Reason;
-use crate::limit::Limited;
+use crate::limit::TooFast;
 use crate::message::AdmitError;
 use crate::message::upgrade::UpgradeRefused;
 use crate::upstream;
@@ -23,7 +23,7 @@ pub(crate) enum Refusal {
     /// Methods that the route carries, for `Allow`.
     MethodRefused(Vec<http::Method>),
     NoRoute,
-    RateLimited(Limited),
+    RateLimited(TooFast),
     BadCredential(BadCredential),
     Denied(Denial),
     AuditUnavailable(Unavailable),
@@ -74,8 +74,8 @@ impl From<UpgradeRefused> for Refusal {
     }
 }
 
-impl From<Limited> for Refusal {
-    fn from(limited: Limited) -> Self {
+impl From<TooFast> for Refusal {
+    fn from(limited: TooFast) -> Self {
         Self::RateLimited(limited)
     }
 }
