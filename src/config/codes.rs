@@ -123,6 +123,7 @@ codes! {
         "What travels there can be read and changed by everyone between, cookies and personal data included. Give the upstream a certificate and use https; or reach it on loopback or a Unix socket; or say `cleartext = true` on the upstream, which the posture report then lists.";
     "PC5102", "an upstream without targets", "At least one server must be there.";
     "PC5103", "an upstream that nothing uses", "No route names it.";
+    "PC5104", "an upstream whose certificate cannot be verified", "The file with its authorities cannot be read, or this machine trusts nobody. Verification is never turned off.";
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
-use super::server::Profile;
 use crate::base::{Host, Timestamp};
+use crate::config::Profile;
 
 /// A certificate that has less than this left is worth a warning.
 const EXPIRES_SOON: Duration = Duration::from_secs(14 * 24 * 3600);
