@@ -119,6 +119,25 @@ impl Finding {
         )
     }
 
+    /// The file that it concerns.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Unreadable { path, .. }
+            | Self::Expired { path, .. }
+            | Self::NotYetValid { path, .. }
+            | Self::ExpiresSoon { path, .. }
+            | Self::NameUnused { path, .. }
+            | Self::Empty(path)
+            | Self::Unusable(path)
+            | Self::KeyUnusable(path)
+            | Self::KeyMismatch(path)
+            | Self::Nameless(path)
+            | Self::Weak(path)
+            | Self::RsaInModern(path) => Some(path),
+            Self::HostUncovered(_) | Self::InternalCa(_) => None,
+        }
+    }
+
     /// What to do about it.
     pub(crate) const fn help(&self) -> &'static str {
         match self {

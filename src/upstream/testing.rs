@@ -12,14 +12,16 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body::Frame;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use super::group::{Group, Target};
-use super::request::UpstreamRequest;
+use super::request::{Upgrade, UpstreamRequest};
 use crate::base::Host;
 use crate::config::{Balance, Profile, Protocols};
 use crate::dial::Endpoint;
@@ -231,4 +233,19 @@ pub(crate) fn secure_group(pki: &TestPki, address: SocketAddr, protocols: Protoc
     let mut group = group(vec![target]);
     group.protocols = protocols;
     Arc::new(group)
+}
+
+/// A WebSocket handshake for the first target of `group`.
+pub(crate) fn upgrade(
+    group: &Arc<Group>,
+    client: OnUpgrade,
+    ended: CancellationToken,
+) -> UpstreamRequest {
+    let mut request = get(group);
+    request.upgrade = Some(Upgrade {
+        client,
+        protocols: HeaderValue::from_static("websocket"),
+    });
+    request.ended = Some(ended);
+    request
 }
