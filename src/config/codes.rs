@@ -103,11 +103,17 @@ codes! {
     "PC2104", "a policy template", "Templates have no use here, because nothing fills them in.";
     "PC2105", "an annotation that cannot be read", "The annotations are @id, @reason, @fix, @step_up, @alert, @owner and @review.";
     "PC2106", "no policy can be made from `allow`", "The short form in the route could not be turned into Cedar.";
+    "PC2107", "policies that cannot be sorted by route", "Every policy is good by itself, and Portcullis could not tell which routes they apply to. This is a defect in Portcullis; the text of the policies helps to find it.";
     "PC2201", "a policy names an unknown type or action", "The schema, printed by `portcullis policy schema`, has every type and action.";
     "PC2202", "a policy that can never be right", "Cedar's strict validation found a type error: this policy would fail whenever it is evaluated, and a failing policy denies.";
     "PC2203", "a policy reads what may be absent", "Session, device, token and grant are absent from some requests. A policy tests that one exists before reading it: `context has session && ...`.";
     "PC2204", "a policy reads what does not exist", "The schema has no such attribute.";
     "PC2301", "a policy worth a second look", "Cedar's validation found something legal and probably not meant, such as a policy that never applies.";
+    "PC2310", "a policy names what is not defined", "Cedar cannot know which groups, labels, routes and tenants there are; Portcullis compares with the configuration and the people. A mistyped name makes a permit useless and a forbid harmless.";
+    "PC2311", "a policy forbids without saying why", "The person who is refused reads @reason. Without it they only learn that they were refused.";
+    "PC2312", "a permit for everyone", "A permit that names neither who, nor what, nor where opens every app to everyone who signed in.";
+    "PC2313", "paths that a server may read differently", "The route admits kinds of paths that servers understand differently (`path_allows`), and a policy decides by path. Check that the server reads such paths as the policy does.";
+    "PC2401", "nobody can open an app", "Nothing is open by default: the route has no `allow`, and no permit names it or one of its labels.";
     "PC3101", "a certificate file cannot be read", "The file is missing, not readable for the user that runs Portcullis, or has no PEM block.";
     "PC3102", "a certificate or key that cannot be used", "The PEM block is there and its content is damaged or of an unknown kind.";
     "PC3103", "certificate and key do not belong together", "The key's public half is not the one in the certificate.";

@@ -6,13 +6,14 @@
 mod audit;
 mod auth;
 mod check;
-mod check_routes;
 mod codes;
+mod collections;
 mod include;
 mod later;
 mod load;
 mod nearest;
 mod problem;
+mod reader;
 mod reference;
 mod render;
 mod route;
@@ -36,8 +37,7 @@ use std::path::PathBuf;
 
 pub(crate) use audit::{Audit, Durability, Format, Level, OnFailure, Telemetry};
 pub(crate) use auth::{Auth, Lockout, Password, Session};
-pub(crate) use check::DEFAULT_TENANT;
-pub(crate) use check_routes::OWN_PATHS;
+pub(crate) use check::{DEFAULT_TENANT, OWN_PATHS};
 pub(crate) use codes::{Code, find as find_code};
 pub(crate) use load::{Loaded, fuzz, load, locate};
 pub(crate) use nearest::find as nearest;
@@ -94,6 +94,11 @@ impl Config {
     /// The folder that holds the database and, unless configured otherwise, the audit log.
     pub(crate) fn data_folder(&self) -> &std::path::Path {
         self.storage.database.folder()
+    }
+
+    /// The text of every file that was read, for the hash that start-up prints.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.sources.iter().map(Source::text)
     }
 
     /// The folder of the audit log.

@@ -102,7 +102,7 @@ Portcullis reads one TOML file. It is looked for in this order: `--config`, the 
 - Durations are one whole number with its unit: `\"250ms\"`, `\"30s\"`, `\"5m\"`, `\"12h\"`, `\"400d\"`. Sizes: `\"512B\"`, `\"32KiB\"`, `\"8MiB\"`, `\"1GiB\"`. Rates: `\"100/10s\"`.
 - Secrets are named, never written: `{ file = \"PATH\" }` or `{ credential = \"NAME\" }`. Their files are closed to others.
 - NAME in a table's header is yours to choose: letters, digits, `-`, `_` and `.`, at most 64. It is the id in policies, logs and metrics.
-- \"After\" says what brings a change into force: `reload` (SIGHUP or `portcullis reload`) or `restart`.
+- \"after reload\" and \"after restart\" say what brings a change into force; a reload is SIGHUP or `portcullis reload`.
 ";
 
 fn chapter(table: &TableDoc, page: &mut String) {
@@ -118,16 +118,15 @@ fn chapter(table: &TableDoc, page: &mut String) {
 }
 
 fn entry(field: &FieldDoc) -> String {
+    let (name, effect, kind) = (field.name, field.effect, (field.kind)());
     let default = match field.default {
-        "required" => "required".to_owned(),
-        "none" => "none by default".to_owned(),
-        "{}" => "its keys' defaults".to_owned(),
-        text => format!("default `{text}`"),
+        "required" => "required; ".to_owned(),
+        "none" => "none by default; ".to_owned(),
+        "{}" => String::new(),
+        text => format!("default `{text}`; "),
     };
-    let kind = (field.kind)();
-    let (name, effect) = (field.name, field.effect);
     let doc = paragraphs(field.doc);
-    format!("- **`{name}`**: {doc}\n  Takes {kind}; {default}. After {effect}.\n")
+    format!("- **`{name}`**: {doc}\n  Takes {kind}; {default}after {effect}.\n")
 }
 
 /// The lines of a doc comment as one text; an empty line ends a paragraph.

@@ -2,6 +2,7 @@
 //!
 //! Parses TOML and merges included files. Knows no key and no rule beyond "a key is set once".
 
+use std::io::Read as _;
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
@@ -186,26 +187,28 @@ pub(super) fn merge(base: &mut Node, other: Node, path: &str, problems: &mut Pro
     }
 }
 
+/// Largest file that is read; more is a mistyped path.
+const MOST: u64 = 64 << 20;
+
 /// Reads a file as UTF-8 text.
 pub(super) fn read_source(path: &Path, problems: &mut Problems) -> Option<Source> {
-    match std::fs::read(path) {
-        Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => Some(Source::new(path, text)),
-            Err(error) => {
-                let offset = error.utf8_error().valid_up_to();
-                problems.error("PC1004").message(format!(
-                    "{} is not UTF-8 text: byte {offset} begins no character",
-                    path.display()
-                ));
-                None
-            }
-        },
-        Err(error) => {
-            problems.error("PC1004").message(format!(
-                "Portcullis cannot read {}: {error}",
-                path.display()
-            ));
-            None
+    let shown = path.display();
+    let why = match read(path).map(String::from_utf8) {
+        Ok(Ok(text)) => return Some(Source::new(path, text)),
+        Ok(Err(error)) => {
+            let offset = error.utf8_error().valid_up_to();
+            format!("{shown} is not UTF-8 text: byte {offset} begins no character")
         }
-    }
+        Err(error) => format!("Portcullis cannot read {shown}: {error}"),
+    };
+    problems.error("PC1004").message(why);
+    None
+}
+
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?
+        .take(MOST)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Config;
-use super::check::{DEFAULT_TENANT, unknown_reference};
-use super::problem::Problems;
-use super::route::Route;
-use super::source::Spanned;
-use super::table::default_from;
-use super::tree::{Field, Node};
-use super::types::HostPattern;
-use super::upstream::Upstream;
+use super::{DEFAULT_TENANT, unknown_reference};
+use crate::config::Config;
+use crate::config::problem::Problems;
+use crate::config::route::Route;
+use crate::config::source::Spanned;
+use crate::config::table::default_from;
+use crate::config::tree::{Field, Node};
+use crate::config::types::HostPattern;
+use crate::config::upstream::Upstream;
 
 /// Paths of the portal's host that belong to Portcullis.
 const PORTAL_PATHS: &[&str] = &[
@@ -135,7 +135,7 @@ fn references(route: &Route, rates: &[Field], tenants: &[Field], problems: &mut 
     }
 }
 
-fn sessions(route: &Route, general: &super::Session, problems: &mut Problems) {
+fn sessions(route: &Route, general: &crate::config::Session, problems: &mut Problems) {
     let own = &route.session;
     let pairs: [(&str, &Option<Spanned<Duration>>, Duration); 3] = [
         ("lifetime", &own.lifetime, general.lifetime),
@@ -151,7 +151,7 @@ fn sessions(route: &Route, general: &super::Session, problems: &mut Problems) {
             .message(format!(
                 "`{key}` in [route.{}.session] is longer than in [session], {}",
                 route.name,
-                super::show_duration(bound)
+                crate::config::show_duration(bound)
             ))
             .at(value.at())
             .help("a route can only shorten it");
