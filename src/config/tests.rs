@@ -128,7 +128,8 @@ fn what_is_not_said_has_a_safe_default() {
     assert!(config.tenants.contains_key(super::DEFAULT_TENANT));
     let route = config.routes.values().next().unwrap();
     assert!(!route.public && route.identity.assertion && !route.identity.headers);
-    assert_eq!(route.upgrades, ["websocket"]);
+    assert_eq!(route.upgrades.len(), 1);
+    assert_eq!(route.upgrades[0].value, "websocket");
     assert_eq!(route.title(), "grafana");
 }
 
