@@ -134,6 +134,23 @@ fn what_is_not_said_has_a_safe_default() {
 }
 
 #[test]
+fn keys_that_wait_for_a_restart_are_named_and_others_are_not() {
+    let old = accepted(MINIMAL);
+    assert!(
+        old.awaiting_restart(&accepted(&format!("\n\n{MINIMAL}")))
+            .is_empty()
+    );
+    let text = format!(
+        "{MINIMAL}[session]\nidle = \"9m\"\ncookie = \"__Host-door\"\n[server.limits]\nh2_max_streams = 9\n"
+    );
+    let expected = [
+        "`h2_max_streams` in [server.limits]",
+        "`cookie` in [session]",
+    ];
+    assert_eq!(old.awaiting_restart(&accepted(&text)), expected);
+}
+
+#[test]
 fn to_makes_an_upstream_with_the_routes_name() {
     let config = accepted(MINIMAL);
     let route = config.routes.values().next().unwrap();
