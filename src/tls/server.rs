@@ -1,0 +1,124 @@
+//! What a client may negotiate with us: Mozilla's profiles, strict ALPN, no 0-RTT, tickets that rotate.
+//!
+//! A ticket opens only the name it was issued for: rustls compares the server name of the first handshake with that of
+//! the resumption (`server::hs::can_resume`), and asks the certificate table before it resumes, so a name that is no
+//! longer served cannot be resumed either. Ticket keys live in memory, change every 6 hours and die after 12.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::server::{NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, SupportedProtocolVersion};
+
+use super::{Certificates, provider};
+
+const INTERMEDIATE: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+const MODERN: &[&SupportedProtocolVersion] = &[&TLS13];
+
+/// Mozilla's names for its recommendations (guideline 6.0).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// TLS 1.2 and 1.3.
+    Intermediate,
+    /// TLS 1.3 only.
+    Modern,
+}
+
+/// The HTTP versions that ALPN offers; at least one is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Versions {
+    pub(crate) h1: bool,
+    pub(crate) h2: bool,
+}
+
+impl Versions {
+    /// RFC 7301 protocol names, best first.
+    pub(super) fn alpn(self) -> Vec<Vec<u8>> {
+        let mut names = Vec::new();
+        if self.h2 {
+            names.push(b"h2".to_vec());
+        }
+        if self.h1 {
+            names.push(b"http/1.1".to_vec());
+        }
+        names
+    }
+}
+
+/// Settings that cannot be turned into a TLS configuration; only a defect of the crypto library leads here.
+#[derive(Debug, thiserror::Error)]
+#[error("the TLS library refuses the settings")]
+pub(crate) struct TlsSetupError(#[from] rustls::Error);
+
+/// The server side of TLS for all listeners; the settings can be replaced while it runs.
+#[derive(Debug)]
+pub(crate) struct Server {
+    certificates: Arc<Certificates>,
+    tickets: Arc<dyn ProducesTickets>,
+    current: ArcSwap<ServerConfig>,
+}
+
+impl Server {
+    pub(crate) fn new(
+        profile: Profile,
+        versions: Versions,
+        certificates: Arc<Certificates>,
+    ) -> Result<Self, TlsSetupError> {
+        let tickets = Ticketer::new()?;
+        let config = server_config(profile, versions, &certificates, &tickets)?;
+        Ok(Self {
+            certificates,
+            tickets,
+            current: ArcSwap::from_pointee(config),
+        })
+    }
+
+    /// Puts new settings in force for connections accepted from now on; tickets stay valid.
+    pub(crate) fn replace(
+        &self,
+        profile: Profile,
+        versions: Versions,
+    ) -> Result<(), TlsSetupError> {
+        let config = server_config(profile, versions, &self.certificates, &self.tickets)?;
+        self.current.store(Arc::new(config));
+        Ok(())
+    }
+
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        self.current.load_full()
+    }
+
+    pub(crate) const fn certificates(&self) -> &Arc<Certificates> {
+        &self.certificates
+    }
+}
+
+fn server_config(
+    profile: Profile,
+    versions: Versions,
+    certificates: &Arc<Certificates>,
+    tickets: &Arc<dyn ProducesTickets>,
+) -> Result<ServerConfig, TlsSetupError> {
+    let (provider, protocol_versions): (_, &[_]) = match profile {
+        Profile::Intermediate => (provider(true), INTERMEDIATE),
+        Profile::Modern => (provider(false), MODERN),
+    };
+    let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(certificates) as _;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(protocol_versions)?
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    config.alpn_protocols = versions.alpn();
+    config.ticketer = Arc::clone(tickets);
+    // Each ticket costs a signature's fifth; a client needs one per connection.
+    config.send_tls13_tickets = 1;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.max_early_data_size = 0;
+    config.ignore_client_order = false;
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests;
