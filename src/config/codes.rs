@@ -96,6 +96,8 @@ codes! {
         "A group is a member of itself, perhaps through others. Membership must end somewhere.";
     "PC1413", "a rule without effect",
         "The key is set, and another one keeps it from ever having an effect.";
+    "PC1414", "everybody is trusted",
+        "Addresses in rate limits, policies and the audit log come from the proxies listed here. A list that covers every address lets every client choose its own.";
     "PC2001", "a policy file cannot be read", "The user that runs Portcullis must be able to read the policies and their tests.";
     "PC2101", "the file is not Cedar", "The text breaks Cedar's grammar at the place shown.";
     "PC2102", "a policy without an id", "Every policy carries @id(\"...\"): the id names the rule in decisions, in the audit log and in tests.";
