@@ -96,6 +96,8 @@ codes! {
         "A group is a member of itself, perhaps through others. Membership must end somewhere.";
     "PC1413", "a rule without effect",
         "The key is set, and another one keeps it from ever having an effect.";
+    "PC1414", "everybody is trusted",
+        "Addresses in rate limits, policies and the audit log come from the proxies listed here. A list that covers every address lets every client choose its own.";
     "PC2001", "a policy file cannot be read", "The user that runs Portcullis must be able to read the policies and their tests.";
     "PC2101", "the file is not Cedar", "The text breaks Cedar's grammar at the place shown.";
     "PC2102", "a policy without an id", "Every policy carries @id(\"...\"): the id names the rule in decisions, in the audit log and in tests.";
@@ -129,6 +131,7 @@ codes! {
         "What travels there can be read and changed by everyone between, cookies and personal data included. Give the upstream a certificate and use https; or reach it on loopback or a Unix socket; or say `cleartext = true` on the upstream, which the posture report then lists.";
     "PC5102", "an upstream without targets", "At least one server must be there.";
     "PC5103", "an upstream that nothing uses", "No route names it.";
+    "PC5104", "an upstream whose certificate cannot be verified", "The file with its authorities cannot be read, or this machine trusts nobody. Verification is never turned off.";
 }
 
 #[cfg(test)]
