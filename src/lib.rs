@@ -6,6 +6,7 @@
 
 // Words.
 mod base;
+mod config;
 // Rules: each compiles its configuration and answers one question.
 mod authn;
 mod authz;

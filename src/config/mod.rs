@@ -1,0 +1,156 @@
+//! What the operator wrote: `portcullis.toml` read into plain types, every finding reported at once.
+//!
+//! Reads files and nothing else: no socket, no clock, no decision about a request. What the values mean is
+//! compiled by the modules below; they add their findings to the same [`Problems`].
+
+mod audit;
+mod auth;
+mod check;
+mod codes;
+mod collections;
+mod include;
+mod later;
+mod load;
+mod nearest;
+mod problem;
+mod reader;
+mod reference;
+mod render;
+mod route;
+mod rules;
+mod secret;
+mod server;
+mod source;
+mod starter;
+mod storage;
+mod table;
+mod tls;
+mod tree;
+mod types;
+mod units;
+mod upstream;
+mod values;
+mod words;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+pub(crate) use audit::{Audit, Durability, Format, Level, OnFailure, Telemetry};
+pub(crate) use auth::{Auth, Lockout, Password, Session};
+pub(crate) use check::{DEFAULT_TENANT, OWN_PATHS};
+pub(crate) use codes::{Code, find as find_code};
+pub(crate) use load::{Loaded, fuzz, load, locate};
+pub(crate) use nearest::find as nearest;
+pub(crate) use problem::{Problem, Problems, Severity};
+pub(crate) use reference::{explain as explain_key, markdown as reference};
+pub(crate) use route::{
+    AuditPath, AuditQuery, Explain, HeaderKey, Identity, PathClass, Route, RouteAudit,
+    RouteHeaders, RouteSession,
+};
+pub(crate) use rules::{By, Group, PolicyFiles, RateLimit, Tenant};
+pub(crate) use secret::{SecretFile, check_mode};
+pub(crate) use server::{Branding, HeaderNames, Limits, Server};
+pub(crate) use source::{At, Source, Spanned};
+pub(crate) use starter::starter;
+pub(crate) use storage::Storage;
+pub(crate) use tls::{CertificateFile, Certificates, Hsts, Tls};
+pub(crate) use types::{
+    Bytes, Colour, CookieName, Database, HostPattern, PathPrefix, Profile, Protocols, Rate,
+    Subject, Target, TargetUrl, Timezone,
+};
+pub(crate) use units::{duration, show_duration, show_size, size};
+pub(crate) use upstream::{Balance, Upstream, UpstreamTimeout, UpstreamTls};
+
+use crate::base::RouteName;
+use table::table;
+
+/// The whole configuration: defaults applied, references between tables checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// The first file.
+    pub(crate) path: PathBuf,
+    /// Its folder; relative paths were resolved against it.
+    pub(crate) folder: PathBuf,
+    /// Every file that was read, the first one first; what the hash in the log is made of.
+    pub(crate) sources: Vec<Source>,
+    pub(crate) server: Server,
+    pub(crate) tls: Tls,
+    pub(crate) storage: Storage,
+    pub(crate) auth: Auth,
+    pub(crate) session: Session,
+    /// By name. A route with `to` has an upstream of its own here, under the route's name.
+    pub(crate) upstreams: BTreeMap<String, Upstream>,
+    pub(crate) routes: BTreeMap<RouteName, Route>,
+    pub(crate) rate_limits: BTreeMap<String, RateLimit>,
+    pub(crate) groups: BTreeMap<String, Group>,
+    /// By name; `default` is always there.
+    pub(crate) tenants: BTreeMap<String, Tenant>,
+    pub(crate) policy: PolicyFiles,
+    pub(crate) audit: Audit,
+    pub(crate) telemetry: Telemetry,
+}
+
+impl Config {
+    /// The folder that holds the database and, unless configured otherwise, the audit log.
+    pub(crate) fn data_folder(&self) -> &std::path::Path {
+        self.storage.database.folder()
+    }
+
+    /// The text of every file that was read, for the hash that start-up prints.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.sources.iter().map(Source::text)
+    }
+
+    /// The folder of the audit log.
+    pub(crate) fn audit_folder(&self) -> PathBuf {
+        self.audit.folder.as_ref().map_or_else(
+            || self.data_folder().join("audit"),
+            |folder| folder.value.clone(),
+        )
+    }
+
+    /// The folder of the policy tests.
+    pub(crate) fn policy_tests(&self) -> PathBuf {
+        self.policy.tests.as_ref().map_or_else(
+            || self.policy.dir.join("tests"),
+            |folder| folder.value.clone(),
+        )
+    }
+}
+
+table! {
+    /// The top of the file. Everything but `include` stands in tables.
+    Document [""] {
+        /// Further files, as paths or patterns such as `"conf.d/*.toml"`. They are merged; a key set in two files is an error.
+        include: Vec<Spanned<String>> = [], reload;
+        /// Where Portcullis listens and what it calls itself.
+        server: Server = required, reload;
+        /// TLS towards clients.
+        tls: Tls = {}, reload;
+        /// State that outlives the process.
+        storage: Storage = {}, restart;
+        /// How people prove who they are.
+        auth: Auth = {}, reload;
+        /// Sessions of browsers.
+        session: Session = {}, reload;
+        /// Pools of servers.
+        upstream: BTreeMap<String, Upstream> = {}, reload;
+        /// Apps.
+        route: BTreeMap<RouteName, Route> = {}, reload;
+        /// Rates that routes refer to.
+        rate_limit: BTreeMap<String, RateLimit> = {}, reload;
+        /// Groups written here.
+        group: BTreeMap<String, Group> = {}, reload;
+        /// Companies or departments.
+        tenant: BTreeMap<String, Tenant> = {}, reload;
+        /// Where the rules are.
+        policy: PolicyFiles = {}, reload;
+        /// The tamper-evident record.
+        audit: Audit = {}, restart;
+        /// The operational log, metrics and health.
+        telemetry: Telemetry = {}, restart;
+    }
+}
+
+#[cfg(test)]
+mod tests;
