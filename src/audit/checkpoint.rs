@@ -3,36 +3,17 @@
 //! Text and signature follow C2SP `tlog-checkpoint` and `signed-note` (Ed25519, type 0x01), so standard tools
 //! read them. Unknown signatures are ignored, a wrong one by the known key refuses the whole note.
 
-use std::fmt;
-
-use aws_lc_rs::digest;
-use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::BASE64;
 
 use super::tree::Hash;
+use crate::keys::{NoteSigner, NoteVerifier};
 
-/// Note signature type of plain Ed25519.
-const ED25519_TYPE: u8 = 1;
 /// More signature lines than this are not read (C2SP signed-note asks for at least 16).
 const SIGNATURES: usize = 64;
 
-/// The signing key could not be used.
-#[derive(Debug, thiserror::Error)]
-#[error("the audit signing key cannot be used")]
-pub(crate) struct SignerError(#[source] pub(crate) Box<dyn std::error::Error + Send + Sync>);
-
-/// Holds the log's Ed25519 key (RFC 8032).
-pub(crate) trait NoteSigner: Send + Sync {
-    fn public_key(&self) -> [u8; 32];
-
-    fn sign(&self, text: &[u8]) -> Result<[u8; 64], SignerError>;
-}
-
-/// A note, key or checkpoint that does not read or does not hold.
+/// A checkpoint that does not read or does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoteError {
-    #[error("the key is not of the form NAME+HASH+BASE64")]
-    Key,
     #[error("the text is not a signed checkpoint")]
     Form,
     #[error("the checkpoint belongs to another log")]
@@ -43,81 +24,15 @@ pub(crate) enum NoteError {
     Forged,
 }
 
-/// A log's name and public key; printed as a C2SP verifier key: `NAME+KEYID+BASE64(0x01 || key)`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct VerifierKey {
-    name: String,
-    key: [u8; 32],
-}
-
-impl VerifierKey {
-    pub(crate) fn new(name: impl Into<String>, key: [u8; 32]) -> Self {
-        Self {
-            name: name.into(),
-            key,
-        }
-    }
-
-    /// Reads the printed form; the key id in it must fit.
-    pub(crate) fn parse(text: &str) -> Result<Self, NoteError> {
-        let mut parts = text.trim().splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(NoteError::Key);
-        };
-        let bytes = BASE64
-            .decode(key.as_bytes())
-            .map_err(|_not_base64| NoteError::Key)?;
-        let [ED25519_TYPE, key @ ..] = bytes.as_slice() else {
-            return Err(NoteError::Key);
-        };
-        let key = key.try_into().map_err(|_length| NoteError::Key)?;
-        let whole = Self::new(name, key);
-        if !is_name(name) || HEXLOWER.encode(&whole.id()) != id {
-            return Err(NoteError::Key);
-        }
-        Ok(whole)
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// First four bytes of `SHA-256(name || 0x0A || 0x01 || key)`.
-    pub(crate) fn id(&self) -> [u8; 4] {
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(self.name.as_bytes());
-        context.update(&[b'\n', ED25519_TYPE]);
-        context.update(&self.key);
-        let hash = context.finish();
-        let mut id = [0; 4];
-        for (to, from) in id.iter_mut().zip(hash.as_ref()) {
-            *to = *from;
-        }
-        id
-    }
-
-    fn holds(&self, text: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(&ED25519, &self.key)
-            .verify(text, signature)
-            .is_ok()
-    }
-}
-
-impl fmt::Display for VerifierKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut typed = vec![ED25519_TYPE];
-        typed.extend_from_slice(&self.key);
-        let id = HEXLOWER.encode(&self.id());
-        write!(f, "{}+{id}+{}", self.name, BASE64.encode(&typed))
-    }
-}
-
-/// A key name or origin: not empty, no spaces, no plus sign, one line.
-pub(crate) fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && !name
-            .chars()
-            .any(|next| next == '+' || next.is_whitespace() || next.is_control())
+/// Does a signature line say that it is by `key`?
+fn claims(line: &str, key: &NoteVerifier) -> Result<bool, NoteError> {
+    let rest = line.strip_prefix("\u{2014} ").ok_or(NoteError::Form)?;
+    let (name, value) = rest.split_once(' ').ok_or(NoteError::Form)?;
+    let value = BASE64
+        .decode(value.as_bytes())
+        .map_err(|_not_base64| NoteError::Form)?;
+    let (id, _signature) = value.split_at_checked(4).ok_or(NoteError::Form)?;
+    Ok(name == key.name() && id == key.key_id())
 }
 
 /// The whole notes of a history file, each followed by an empty line; a torn last one is left out.
@@ -154,38 +69,25 @@ impl Checkpoint {
     }
 
     /// The whole note. The signer's name is the origin.
-    pub(crate) fn sign(&self, signer: &dyn NoteSigner) -> Result<String, SignerError> {
+    pub(crate) fn sign(&self, signer: &NoteSigner) -> String {
         let text = self.text();
-        let key = VerifierKey::new(self.origin.clone(), signer.public_key());
-        let mut signature = key.id().to_vec();
-        signature.extend_from_slice(&signer.sign(text.as_bytes())?);
-        Ok(format!(
-            "{text}\n\u{2014} {} {}\n",
-            self.origin,
-            BASE64.encode(&signature)
-        ))
+        format!("{text}\n{}", signer.signature_line(text.as_bytes()))
     }
 
     /// Reads a note and checks `key`'s signature on it.
-    pub(crate) fn open(note: &str, key: &VerifierKey) -> Result<Self, NoteError> {
+    pub(crate) fn open(note: &str, key: &NoteVerifier) -> Result<Self, NoteError> {
         let (text, signatures) = note.split_once("\n\n").ok_or(NoteError::Form)?;
         let text = format!("{text}\n");
         let checkpoint = Self::parse(&text)?;
-        if checkpoint.origin != key.name {
+        if checkpoint.origin != key.name() {
             return Err(NoteError::Origin);
         }
         let mut signed = false;
         for line in signatures.lines().take(SIGNATURES) {
-            let rest = line.strip_prefix("\u{2014} ").ok_or(NoteError::Form)?;
-            let (name, value) = rest.split_once(' ').ok_or(NoteError::Form)?;
-            let value = BASE64
-                .decode(value.as_bytes())
-                .map_err(|_not_base64| NoteError::Form)?;
-            let (id, signature) = value.split_at_checked(4).ok_or(NoteError::Form)?;
-            if name != key.name || id != key.id() {
+            if !claims(line, key)? {
                 continue;
             }
-            if !key.holds(text.as_bytes(), signature) {
+            if !key.verify_line(text.as_bytes(), line) {
                 return Err(NoteError::Forged);
             }
             signed = true;
@@ -211,7 +113,7 @@ impl Checkpoint {
             .ok()
             .and_then(|bytes| bytes.try_into().ok())
             .ok_or(NoteError::Form)?;
-        if !canonical || !is_name(origin) {
+        if !canonical {
             return Err(NoteError::Form);
         }
         Ok(Self {
@@ -223,39 +125,18 @@ impl Checkpoint {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+mod tests {
+    use super::{Checkpoint, NoteError};
+    use crate::keys::{NoteSigner, NoteVerifier};
 
-    use super::{Checkpoint, NoteError, NoteSigner, SignerError, VerifierKey};
-
-    /// A signer from a fixed seed.
-    pub(crate) struct SeedSigner(Ed25519KeyPair);
-
-    impl SeedSigner {
-        pub(crate) fn new(seed: u8) -> Self {
-            Self(Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap())
-        }
-    }
-
-    impl NoteSigner for SeedSigner {
-        fn public_key(&self) -> [u8; 32] {
-            self.0.public_key().as_ref().try_into().unwrap()
-        }
-
-        fn sign(&self, text: &[u8]) -> Result<[u8; 64], SignerError> {
-            Ok(self.0.sign(text).as_ref().try_into().unwrap())
-        }
-    }
-
-    fn note() -> (String, VerifierKey) {
-        let signer = SeedSigner::new(1);
+    fn note() -> (String, NoteVerifier) {
+        let signer = NoteSigner::generate("login.example.com/audit").unwrap();
         let checkpoint = Checkpoint {
             origin: "login.example.com/audit".into(),
             size: 42,
             root: [9; 32],
         };
-        let key = VerifierKey::new("login.example.com/audit", signer.public_key());
-        (checkpoint.sign(&signer).unwrap(), key)
+        (checkpoint.sign(&signer), signer.verifier().clone())
     }
 
     #[test]
@@ -263,14 +144,6 @@ pub(crate) mod tests {
         let (note, key) = note();
         let back = Checkpoint::open(&note, &key).unwrap();
         assert_eq!((back.size, back.root), (42, [9; 32]));
-        assert_eq!(VerifierKey::parse(&key.to_string()).unwrap(), key);
-    }
-
-    /// The example key of the C2SP signed-note text and of Go's `golang.org/x/mod/sumdb/note`.
-    #[test]
-    fn the_published_example_key_is_read() {
-        let text = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
-        assert_eq!(VerifierKey::parse(text).unwrap().to_string(), text);
     }
 
     #[test]
@@ -278,9 +151,9 @@ pub(crate) mod tests {
         let (note, key) = note();
         let longer = note.replacen("42", "43", 1);
         assert_eq!(Checkpoint::open(&longer, &key), Err(NoteError::Forged));
-        let stranger = VerifierKey::new(key.name(), SeedSigner::new(2).public_key());
+        let (_, stranger) = self::note();
         assert_eq!(Checkpoint::open(&note, &stranger), Err(NoteError::Unsigned));
-        let other = VerifierKey::new("other.example/audit", SeedSigner::new(1).public_key());
+        let other = NoteVerifier::new("other.example/audit", *key.public_key()).unwrap();
         assert_eq!(Checkpoint::open(&note, &other), Err(NoteError::Origin));
         assert_eq!(Checkpoint::open("", &key), Err(NoteError::Form));
         assert_eq!(
@@ -294,5 +167,20 @@ pub(crate) mod tests {
         let (note, key) = note();
         let cosigned = format!("{note}\u{2014} witness.example AAAAAAAA\n");
         assert!(Checkpoint::open(&cosigned, &key).is_ok());
+    }
+
+    #[test]
+    fn a_torn_last_note_of_the_history_is_left_out() {
+        let (note, key) = note();
+        let history = format!("{note}\n{note}\n{note}");
+        for length in 0..history.len() {
+            let Some(history) = history.get(..length) else {
+                continue;
+            };
+            for note in super::notes(history) {
+                assert!(Checkpoint::open(note, &key).is_ok());
+            }
+        }
+        assert_eq!(super::notes(&history).count(), 2);
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::admitted::Admitted;
-use super::checkpoint::{Checkpoint, NoteSigner, SignerError};
+use super::checkpoint::Checkpoint;
 use super::disk::{self, Folder};
 use super::entry::RequestEntry;
 use super::event::SecurityEvent;
@@ -23,6 +23,7 @@ use super::segment::{Appender, Ready};
 use super::tiles;
 use super::tree::{FullTile, Tree, leaf_hash};
 use crate::base::{EntryId, PrincipalId, Reason, Timestamp};
+use crate::keys::NoteSigner;
 
 /// Entries rendered and appended at once.
 const BATCH: usize = 2_048;
@@ -57,8 +58,6 @@ pub(super) enum StepError {
     Disk(#[from] io::Error),
     #[error("cannot seal personal fields")]
     Seal(#[from] KeyringError),
-    #[error("cannot sign a checkpoint")]
-    Sign(#[from] SignerError),
 }
 
 /// What happens when an entry has been flushed.
@@ -72,9 +71,8 @@ struct Effect {
 /// Everything the one writer owns.
 pub(super) struct Engine {
     pub(super) folder: Folder,
-    pub(super) origin: String,
     pub(super) sealer: Arc<Sealer>,
-    pub(super) signer: Arc<dyn NoteSigner>,
+    pub(super) signer: Arc<NoteSigner>,
     pub(super) journal: Arc<Journal>,
     pub(super) appender: Appender,
     pub(super) tree: Tree,
@@ -212,11 +210,11 @@ impl Engine {
         // Signing first could promise an entry that a power cut takes back (and a log that shrank is a forged log).
         let size = self.tree.size();
         let checkpoint = Checkpoint {
-            origin: self.origin.clone(),
+            origin: self.signer.verifier().name().to_owned(),
             size,
             root: self.tree.root(),
         };
-        let note = checkpoint.sign(self.signer.as_ref())?;
+        let note = checkpoint.sign(&self.signer);
         disk::replace(&self.folder.checkpoint(), note.as_bytes())?;
         self.signed = Some(size);
         let due = self
@@ -269,7 +267,7 @@ fn render(work: &Work, seq: u64, sealer: &Sealer) -> Result<Ready, KeyringError>
     };
     clear.also_cut(personal.cut());
     if !personal.is_empty() {
-        let sealed = sealer.seal(&name, seq, personal.finish())?;
+        let sealed = sealer.seal(&name, seq, &personal.finish())?;
         clear.text("sealed.key", &name, super::line::SHORT);
         clear.text("sealed", &sealed, LINE_LIMIT);
     }

@@ -13,7 +13,6 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use super::checkpoint::{NoteSigner, VerifierKey, is_name};
 use super::disk::{self, Folder};
 use super::engine::Work;
 use super::entry::{Admission, RequestEntry};
@@ -23,7 +22,8 @@ use super::journal::{Journal, Place};
 use super::recover::{self, OpenError, Parts, Recovery};
 use super::seal::{Keyring, KeyringError, Sealer};
 use super::writer::{self, Pace};
-use crate::base::{Clock, EntryId, Reason};
+use crate::base::{Clock, EntryId, PrincipalId, Reason, Timestamp};
+use crate::keys::{NoteSigner, NoteVerifier};
 
 /// How much survives a power cut when a request is let through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,8 +47,6 @@ pub(crate) enum OnFailure {
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) folder: PathBuf,
-    /// The log's name in checkpoints: a URL without scheme, such as `login.example.com/audit`.
-    pub(crate) origin: String,
     pub(crate) durability: Durability,
     pub(crate) on_failure: OnFailure,
     /// Longest time between an entry and its flush.
@@ -63,11 +61,10 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The defaults of the configuration, for `folder` and `origin`.
-    pub(crate) fn new(folder: impl Into<PathBuf>, origin: impl Into<String>) -> Self {
+    /// The defaults of the configuration.
+    pub(crate) fn new(folder: impl Into<PathBuf>) -> Self {
         Self {
             folder: folder.into(),
-            origin: origin.into(),
             durability: Durability::Process,
             on_failure: OnFailure::Deny,
             flush: Duration::from_millis(100),
@@ -90,8 +87,6 @@ pub(crate) enum Unavailable {
     LowSpace { free: u64, least: u64 },
     #[error("the keys that seal personal fields cannot be read")]
     Keyring,
-    #[error("the audit signing key cannot be used")]
-    Signer,
     #[error("the audit log is closed")]
     Closed,
 }
@@ -225,7 +220,7 @@ pub(crate) struct AuditLog {
     sealer: Arc<Sealer>,
     clock: Clock,
     options: Options,
-    key: VerifierKey,
+    key: NoteVerifier,
     recovery: Recovery,
     writer: Mutex<Option<JoinHandle<()>>>,
     #[cfg(test)]
@@ -234,16 +229,13 @@ pub(crate) struct AuditLog {
 
 impl AuditLog {
     /// Opens or creates the log, puts it in order after a crash, and starts its writer.
-    /// Blocks; not for a runtime's thread.
+    /// The signer's name is the log's origin. Blocks; not for a runtime's thread.
     pub(crate) fn open(
         options: Options,
         keyring: Arc<dyn Keyring>,
-        signer: Arc<dyn NoteSigner>,
+        signer: Arc<NoteSigner>,
         clock: Clock,
     ) -> Result<Arc<Self>, OpenError> {
-        if !is_name(&options.origin) {
-            return Err(OpenError::Origin(options.origin));
-        }
         let folder = Folder::new(&options.folder);
         let failed = |why: io::Error| OpenError::Folder {
             folder: options.folder.clone(),
@@ -255,11 +247,11 @@ impl AuditLog {
             _ => failed(why),
         })?;
         let sealer = Arc::new(Sealer::new(keyring));
-        let key = VerifierKey::new(options.origin.clone(), signer.public_key());
-        disk::replace(&folder.verifier_key(), format!("{key}\n").as_bytes()).map_err(failed)?;
+        let key = signer.verifier().clone();
+        let printed = format!("{}\n", key.vkey());
+        disk::replace(&folder.verifier_key(), printed.as_bytes()).map_err(failed)?;
         let parts = Parts {
             folder: folder.clone(),
-            origin: options.origin.clone(),
             sealer: Arc::clone(&sealer),
             signer,
             segment_bytes: options.segment_bytes,
@@ -365,7 +357,7 @@ impl AuditLog {
     }
 
     /// The key with which anybody can verify this log.
-    pub(crate) const fn verifier_key(&self) -> &VerifierKey {
+    pub(crate) const fn verifier_key(&self) -> &NoteVerifier {
         &self.key
     }
 
@@ -378,8 +370,8 @@ impl AuditLog {
     }
 
     /// Makes everything sealed for `person` unreadable for ever. Record a `user.erased` event beside it.
-    pub(crate) fn erase(&self, person: &crate::base::PrincipalId) -> Result<bool, KeyringError> {
-        let name = super::seal::key_name(Some(person), crate::base::Timestamp::EPOCH);
+    pub(crate) fn erase(&self, person: &PrincipalId) -> Result<bool, KeyringError> {
+        let name = super::seal::key_name(Some(person), Timestamp::EPOCH);
         self.sealer.forget(&name)
     }
 

@@ -32,7 +32,7 @@ pub(crate) use log::{
     AuditLog, Durability, OnFailure, Options, Receipt, Refused, Slot, Stats, Unavailable,
 };
 pub(crate) use recover::{OpenError, Recovery};
-pub(crate) use seal::{Keyring, KeyringError, Sealer, SealingKey};
+pub(crate) use seal::{Keyring, KeyringError, Sealer};
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::checkpoint::{Checkpoint, NoteError, NoteSigner, VerifierKey, notes};
+use super::checkpoint::{Checkpoint, NoteError, notes};
 use super::disk::{self, Folder};
 use super::engine::{Engine, Pending, StepError, Work};
 use super::event::{Action, Actor, SecurityEvent};
@@ -21,6 +21,7 @@ use super::segment::{Appender, Lines, Next, Ready, Segment};
 use super::tiles;
 use super::tree::{Tree, leaf_hash};
 use crate::base::{Reason, Timestamp};
+use crate::keys::NoteSigner;
 
 /// The log cannot be opened as it is.
 #[derive(Debug, thiserror::Error)]
@@ -33,8 +34,6 @@ pub(crate) enum OpenError {
     },
     #[error("another process writes to the audit folder `{}`", .0.display())]
     InUse(PathBuf),
-    #[error("`{0}` cannot name a log: it must not be empty or contain spaces or `+`")]
-    Origin(String),
     #[error("the newest checkpoint cannot be trusted")]
     Checkpoint(#[source] NoteError),
     /// Lines that were signed are missing or changed; going on would sign a contradiction.
@@ -60,9 +59,8 @@ pub(crate) struct Recovery {
 /// What the engine is made of.
 pub(super) struct Parts {
     pub(super) folder: Folder,
-    pub(super) origin: String,
     pub(super) sealer: Arc<Sealer>,
-    pub(super) signer: Arc<dyn NoteSigner>,
+    pub(super) signer: Arc<NoteSigner>,
     pub(super) segment_bytes: u64,
     pub(super) durable_names: bool,
 }
@@ -134,8 +132,7 @@ fn newest_checkpoint(parts: &Parts) -> Result<Option<Checkpoint>, OpenError> {
         }
         Err(why) => return Err(OpenError::Folder { folder: path, why }),
     };
-    let key = VerifierKey::new(parts.origin.clone(), parts.signer.public_key());
-    note.map(|note| Checkpoint::open(&note, &key))
+    note.map(|note| Checkpoint::open(&note, parts.signer.verifier()))
         .transpose()
         .map_err(OpenError::Checkpoint)
 }
@@ -305,7 +302,6 @@ fn assemble(
     journal.log_has(appender.next());
     Ok(Engine {
         folder: parts.folder,
-        origin: parts.origin,
         sealer: parts.sealer,
         signer: parts.signer,
         journal: Arc::new(journal),

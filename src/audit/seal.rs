@@ -8,14 +8,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use data_encoding::BASE64;
 use parking_lot::Mutex;
+use zeroize::Zeroizing;
 
-use crate::base::{PrincipalId, Secret, Timestamp};
-
-/// A random 256-bit key.
-pub(crate) type SealingKey = Secret<[u8; 32]>;
+use crate::base::{PrincipalId, Timestamp};
+use crate::keys::SealingKey;
 
 /// The keyring did not answer; nothing was created or destroyed as far as is known.
 #[derive(Debug, thiserror::Error)]
@@ -25,16 +23,16 @@ pub(crate) struct KeyringError(#[source] pub(crate) Box<dyn std::error::Error + 
 /// Where sealing keys live, wrapped by the master key.
 pub(crate) trait Keyring: Send + Sync {
     /// The key of that name; `None` when it never existed or was destroyed.
-    fn find(&self, name: &str) -> Result<Option<SealingKey>, KeyringError>;
+    fn find(&self, name: &str) -> Result<Option<Arc<SealingKey>>, KeyringError>;
 
     /// The key of that name, made if absent. Durable when this returns, and the same for two callers at once.
-    fn find_or_create(&self, name: &str) -> Result<SealingKey, KeyringError>;
+    fn find_or_create(&self, name: &str) -> Result<Arc<SealingKey>, KeyringError>;
 
     /// Removes the key beyond recall; `false` when there was none.
     fn destroy(&self, name: &str) -> Result<bool, KeyringError>;
 }
 
-/// Keys held in memory at most; beyond that the oldest half is dropped and read again when needed.
+/// Keys held in memory at most; beyond that all are dropped and read again when needed.
 const CACHED: usize = 20_000;
 
 /// The name of the key that seals for `subject`, or for everybody unknown on the UTC day of `at`.
@@ -48,7 +46,7 @@ pub(crate) fn key_name(subject: Option<&PrincipalId>, at: Timestamp) -> String {
 /// Seals and unseals. Shared by the writer and by readers in the same process, so that [`Sealer::forget`] holds for both.
 pub(crate) struct Sealer {
     keyring: Arc<dyn Keyring>,
-    cache: Mutex<HashMap<String, Arc<RandomizedNonceKey>>>,
+    cache: Mutex<HashMap<String, Arc<SealingKey>>>,
 }
 
 impl fmt::Debug for Sealer {
@@ -65,26 +63,22 @@ impl Sealer {
         }
     }
 
-    /// Base 64 of nonce, ciphertext and tag. `entry` and `name` are authenticated with it, so a sealed
-    /// value moved to another line does not open.
+    /// Base 64 of version, nonce, ciphertext and tag (see [`crate::keys`]). `entry` and `name` are
+    /// authenticated with it, so a sealed value moved to another line does not open.
     pub(super) fn seal(
         &self,
         name: &str,
         entry: u64,
-        plain: Vec<u8>,
+        plain: &[u8],
     ) -> Result<String, KeyringError> {
         let cached = self.cache.lock().get(name).cloned();
         let key = match cached {
             Some(key) => key,
-            None => self.remember(name, &self.keyring.find_or_create(name)?)?,
+            None => self.remember(name, self.keyring.find_or_create(name)?),
         };
-        let mut sealed = plain;
-        let nonce = key
-            .seal_in_place_append_tag(Aad::from(context(name, entry)), &mut sealed)
-            .map_err(|why| KeyringError(Box::new(why)))?;
-        let mut whole = nonce.as_ref().to_vec();
-        whole.append(&mut sealed);
-        Ok(BASE64.encode(&whole))
+        key.seal(&context(name, entry), plain)
+            .map(|sealed| BASE64.encode(&sealed))
+            .map_err(|why| KeyringError(Box::new(why)))
     }
 
     /// The plain bytes; `None` when the key is gone (the person was erased) or the value is not of this line.
@@ -93,29 +87,19 @@ impl Sealer {
         name: &str,
         entry: u64,
         sealed: &str,
-    ) -> Result<Option<Vec<u8>>, KeyringError> {
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, KeyringError> {
         let cached = self.cache.lock().get(name).cloned();
         let key = match cached {
             Some(key) => key,
             None => match self.keyring.find(name)? {
-                Some(key) => self.remember(name, &key)?,
+                Some(key) => self.remember(name, key),
                 None => return Ok(None),
             },
         };
         let Ok(bytes) = BASE64.decode(sealed.as_bytes()) else {
             return Ok(None);
         };
-        let Some((nonce, body)) = bytes.split_at_checked(NONCE_LEN) else {
-            return Ok(None);
-        };
-        let Ok(nonce) = Nonce::try_assume_unique_for_key(nonce) else {
-            return Ok(None);
-        };
-        let mut body = body.to_vec();
-        Ok(key
-            .open_in_place(nonce, Aad::from(context(name, entry)), &mut body)
-            .ok()
-            .map(|plain| plain.to_vec()))
+        Ok(key.open(&context(name, entry), &bytes).ok())
     }
 
     /// Erases what was sealed under `name`. `false` when there was nothing to erase.
@@ -127,20 +111,13 @@ impl Sealer {
         Ok(existed)
     }
 
-    fn remember(
-        &self,
-        name: &str,
-        key: &SealingKey,
-    ) -> Result<Arc<RandomizedNonceKey>, KeyringError> {
-        let key = RandomizedNonceKey::new(&AES_256_GCM, key.expose())
-            .map_err(|why| KeyringError(Box::new(why)))?;
-        let key = Arc::new(key);
+    fn remember(&self, name: &str, key: Arc<SealingKey>) -> Arc<SealingKey> {
         let mut cache = self.cache.lock();
         if cache.len() >= CACHED {
             cache.clear();
         }
         cache.insert(name.to_owned(), Arc::clone(&key));
-        Ok(key)
+        key
     }
 }
 
@@ -157,12 +134,12 @@ pub(crate) mod tests {
     use parking_lot::Mutex;
 
     use super::{Keyring, KeyringError, Sealer, SealingKey, key_name};
-    use crate::base::{PrincipalId, Secret, Timestamp};
+    use crate::base::{PrincipalId, Timestamp};
 
     /// A keyring in memory that can be switched off.
     #[derive(Default)]
     pub(crate) struct MemoryKeyring {
-        pub(crate) keys: Mutex<HashMap<String, [u8; 32]>>,
+        pub(crate) keys: Mutex<HashMap<String, Arc<SealingKey>>>,
         pub(crate) away: AtomicBool,
     }
 
@@ -176,17 +153,18 @@ pub(crate) mod tests {
     }
 
     impl Keyring for MemoryKeyring {
-        fn find(&self, name: &str) -> Result<Option<SealingKey>, KeyringError> {
+        fn find(&self, name: &str) -> Result<Option<Arc<SealingKey>>, KeyringError> {
             self.answer()?;
-            Ok(self.keys.lock().get(name).copied().map(Secret::new))
+            Ok(self.keys.lock().get(name).cloned())
         }
 
-        fn find_or_create(&self, name: &str) -> Result<SealingKey, KeyringError> {
+        fn find_or_create(&self, name: &str) -> Result<Arc<SealingKey>, KeyringError> {
             self.answer()?;
-            let mut fresh = [0; 32];
-            aws_lc_rs::rand::fill(&mut fresh).unwrap();
             let mut keys = self.keys.lock();
-            Ok(Secret::new(*keys.entry(name.to_owned()).or_insert(fresh)))
+            let key = keys
+                .entry(name.to_owned())
+                .or_insert_with(|| Arc::new(SealingKey::generate().unwrap()));
+            Ok(Arc::clone(key))
         }
 
         fn destroy(&self, name: &str) -> Result<bool, KeyringError> {
@@ -198,10 +176,10 @@ pub(crate) mod tests {
     #[test]
     fn sealed_values_open_only_in_their_own_line() {
         let sealer = Sealer::new(Arc::new(MemoryKeyring::default()));
-        let sealed = sealer.seal("person:u-1", 7, b"kim".to_vec()).unwrap();
+        let sealed = sealer.seal("person:u-1", 7, b"kim").unwrap();
         assert_eq!(
-            sealer.open("person:u-1", 7, &sealed).unwrap().unwrap(),
-            b"kim"
+            **sealer.open("person:u-1", 7, &sealed).unwrap().unwrap(),
+            *b"kim"
         );
         assert!(sealer.open("person:u-1", 8, &sealed).unwrap().is_none());
         assert!(sealer.open("person:u-2", 7, &sealed).unwrap().is_none());
@@ -211,11 +189,11 @@ pub(crate) mod tests {
     #[test]
     fn a_destroyed_key_erases_also_when_the_person_comes_back() {
         let sealer = Sealer::new(Arc::new(MemoryKeyring::default()));
-        let sealed = sealer.seal("person:u-1", 7, b"kim".to_vec()).unwrap();
+        let sealed = sealer.seal("person:u-1", 7, b"kim").unwrap();
         assert!(sealer.forget("person:u-1").unwrap());
         assert!(!sealer.forget("person:u-1").unwrap());
         assert!(sealer.open("person:u-1", 7, &sealed).unwrap().is_none());
-        let again = sealer.seal("person:u-1", 8, b"kim".to_vec()).unwrap();
+        let again = sealer.seal("person:u-1", 8, b"kim").unwrap();
         assert!(sealer.open("person:u-1", 8, &again).unwrap().is_some());
         assert!(sealer.open("person:u-1", 7, &sealed).unwrap().is_none());
     }

@@ -1,10 +1,10 @@
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use super::checkpoint::tests::SeedSigner;
 use super::seal::tests::MemoryKeyring;
 use super::*;
 use crate::base::{Clock, PolicyId, PrincipalId, Reason, RequestId, RouteName, Timestamp};
+use crate::keys::NoteSigner;
 
 pub(super) const ORIGIN: &str = "login.example.com/audit";
 
@@ -12,7 +12,7 @@ pub(super) fn options(folder: &Path) -> Options {
     Options {
         min_free: 0,
         segment_bytes: 20_000,
-        ..Options::new(folder, ORIGIN)
+        ..Options::new(folder)
     }
 }
 
@@ -21,8 +21,14 @@ pub(super) fn open(folder: &Path) -> Arc<AuditLog> {
 }
 
 pub(super) fn open_with(options: Options, keyring: Arc<MemoryKeyring>) -> Arc<AuditLog> {
-    let signer = Arc::new(SeedSigner::new(1));
-    AuditLog::open(options, keyring, signer, Clock::System).unwrap()
+    AuditLog::open(options, keyring, signer(), Clock::System).unwrap()
+}
+
+/// The same key for every log of a test run.
+pub(super) fn signer() -> Arc<NoteSigner> {
+    static SIGNER: LazyLock<Arc<NoteSigner>> =
+        LazyLock::new(|| Arc::new(NoteSigner::generate(ORIGIN).unwrap()));
+    Arc::clone(&SIGNER)
 }
 
 pub(super) fn id(number: u64) -> RequestId {

@@ -122,7 +122,6 @@ impl Writer {
                 let trouble = match &why {
                     StepError::Disk(why) => Unavailable::Disk(why.kind()),
                     StepError::Seal(_) => Unavailable::Keyring,
-                    StepError::Sign(_) => Unavailable::Signer,
                 };
                 if self.failing.is_none() {
                     let cause: &dyn std::error::Error = &why;

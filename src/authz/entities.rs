@@ -45,9 +45,8 @@ impl Held {
     }
 }
 
-/// A `User`.
+/// A `User`. Its id is the e-mail address in lower case, which the store keeps unique among addresses and logins.
 pub(crate) fn user(
-    name: &str,
     email: &str,
     tenant: &str,
     contractor: bool,
@@ -62,7 +61,7 @@ pub(crate) fn user(
         ),
     ]);
     Entity::new(
-        Kind::User.uid(name),
+        Kind::User.uid(email),
         attributes,
         parents(Kind::Group, groups),
     )
@@ -71,7 +70,7 @@ pub(crate) fn user(
 
 /// The `User` that stands for whoever has not signed in, seen from a route of `tenant`.
 pub(crate) fn anonymous(tenant: &str) -> Option<Entity> {
-    user(ANONYMOUS, "", tenant, false, &BTreeSet::new())
+    user(ANONYMOUS, tenant, false, &BTreeSet::new())
 }
 
 /// A `Service`.

@@ -142,6 +142,7 @@ pub(super) fn service(name: &str) -> Arc<Service> {
 }
 
 /// A question with everything ordinary; tests change what they are about.
+#[derive(Debug, Clone)]
 pub(super) struct Ask {
     pub(super) route: RouteName,
     pub(super) method: &'static str,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Member {
     Group(String),
-    /// By sign-in name.
+    /// By e-mail address.
     User(String),
     Everyone,
 }
@@ -25,7 +25,7 @@ impl Groups {
         for (name, members) in written {
             for member in members {
                 let of = match member {
-                    Member::User(user) => groups.of_user.entry(user.clone()).or_default(),
+                    Member::User(user) => groups.of_user.entry(user.to_lowercase()).or_default(),
                     Member::Group(group) => groups.of_group.entry(group.clone()).or_default(),
                     Member::Everyone => &mut groups.of_everyone,
                 };

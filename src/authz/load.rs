@@ -167,12 +167,30 @@ struct Finding {
 impl Finding {
     fn of(policy: String, code: &'static str, error: &dyn Diagnostic) -> Self {
         let prefix = format!("for policy `{policy}`, ");
-        let message = error.to_string();
+        let whole = error.to_string();
+        let message = whole.strip_prefix(&prefix).unwrap_or(&whole);
+        // Cedar repeats itself for every action; the place and the fix are the same.
+        let message = message
+            .split_once(" for Action::")
+            .map_or(message, |(message, _action)| message);
+        let absent = message
+            .strip_prefix("unable to guarantee safety of access to optional attribute `")
+            .and_then(|rest| rest.strip_suffix("` in context"));
+        let (message, help) = match absent {
+            Some(name) => (
+                format!("policy `{policy}` reads `context.{name}` without testing that it exists"),
+                Some(format!("write `context has {name} && ...`")),
+            ),
+            None => (
+                format!("policy `{policy}`: {message}"),
+                error.help().map(|help| help.to_string()),
+            ),
+        };
         Self {
             span: span(error),
             code,
-            message: message.strip_prefix(&prefix).unwrap_or(&message).to_owned(),
-            help: error.help().map(|help| help.to_string()),
+            message,
+            help,
             policy,
         }
     }
@@ -183,7 +201,7 @@ impl Finding {
         } else {
             problems.error(self.code)
         };
-        problem.message(format!("policy `{}`: {}", self.policy, self.message));
+        problem.message(self.message.clone());
         if let Some(written) = rules.get(self.policy.as_str()).and_then(|rule| rule.at()) {
             let exact = self
                 .span
@@ -226,4 +244,123 @@ fn label(error: &dyn Diagnostic) -> Option<String> {
 
 fn place(file: &Source, error: &dyn Diagnostic) -> At {
     span(error).map_or_else(|| file.whole(), |(start, end)| file.at(start..end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: &str) -> Vec<(String, String, String, Vec<String>)> {
+        let mut problems = Problems::new();
+        let rules = parse(&[Source::new("p.cedar", text)], &mut problems);
+        validate(&rules, &mut problems);
+        problems
+            .iter()
+            .map(|problem| {
+                let place = problem
+                    .at
+                    .as_ref()
+                    .map(|at| format!("{}:{}", at.line(), at.column()));
+                let mut more = problem.help.clone();
+                more.extend(problem.notes.clone());
+                (
+                    problem.code.to_owned(),
+                    place.unwrap_or_default(),
+                    problem.message.clone(),
+                    more,
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_syntax_error_names_its_place() {
+        let found = problems("@id(\"a\")\npermit (principal, action resource);");
+        assert_eq!(
+            (found[0].0.as_str(), found[0].1.as_str()),
+            ("PC2101", "2:27")
+        );
+    }
+
+    #[test]
+    fn ids_are_required_and_unique() {
+        let found = problems(
+            "permit (principal, action, resource);\n@id(\"a\") permit (principal, action, resource);\n@id(\"a\") permit (principal, action, resource);\n@id(\"a b\") permit (principal, action, resource);",
+        );
+        let codes: Vec<(&str, &str)> = found
+            .iter()
+            .map(|one| (one.0.as_str(), one.1.as_str()))
+            .collect();
+        assert_eq!(
+            codes,
+            [("PC2102", "1:1"), ("PC2103", "3:1"), ("PC2102", "4:1")]
+        );
+        assert!(found[1].3[0].contains("p.cedar:2:1"));
+    }
+
+    #[test]
+    fn unsafe_access_is_found_once_with_its_place() {
+        let found = problems(
+            "@id(\"a\") @reason(\"r\")\nforbid (principal, action, resource)\nwhen { context.session.idp == \"x\" };",
+        );
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(
+            (found[0].0.as_str(), found[0].1.as_str()),
+            ("PC2203", "3:8")
+        );
+        assert!(
+            found[0]
+                .3
+                .iter()
+                .any(|line| line.contains("identical findings")),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn a_misspelt_attribute_is_answered_with_the_right_one() {
+        let found = problems(
+            "@id(\"a\") permit (principal is User, action, resource) when { principal.contracto };",
+        );
+        assert_eq!(found[0].0, "PC2204");
+        assert!(
+            found[0].3.iter().any(|line| line.contains("contractor")),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn unknown_types_actions_and_annotations_are_errors() {
+        let found = problems(
+            "@id(\"a\") @raeson(\"x\") permit (principal is Userr, action == Action::\"get\", resource);",
+        );
+        let codes: Vec<&str> = found.iter().map(|one| one.0.as_str()).collect();
+        assert!(
+            codes.contains(&"PC2105") && codes.contains(&"PC2201"),
+            "{found:?}"
+        );
+        assert!(found[0].3[0].contains("@reason"));
+    }
+
+    #[test]
+    fn annotations_with_a_form_are_read() {
+        let found = problems(
+            "@id(\"a\") @step_up(\"five\") @review(\"soon\") permit (principal, action, resource);",
+        );
+        assert_eq!(found.len(), 2);
+        assert!(problems("@id(\"a\") @step_up(\"5m\") @review(\"2027-06-30\") permit (principal, action, resource);").is_empty());
+    }
+
+    #[test]
+    fn templates_are_refused() {
+        let found = problems("@id(\"a\") permit (principal == ?principal, action, resource);");
+        assert_eq!(found[0].0, "PC2104");
+    }
+
+    #[test]
+    fn a_folder_that_does_not_exist_holds_no_policies() {
+        let mut problems = Problems::new();
+        assert!(read_folder(Path::new("/nonexistent/policies"), &mut problems).is_empty());
+        assert!(problems.is_empty());
+    }
 }

@@ -5,8 +5,10 @@
 //! could apply is a refusal. This module never learns who somebody is and never talks to anyone.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+pub(crate) mod cases;
 mod context;
 mod decide;
+pub(crate) mod described;
 mod entities;
 #[cfg(test)]
 mod fixture;

@@ -1,10 +1,11 @@
 //! The policies of one plan: compiled whole or not at all.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cedar_policy::Authorizer;
+use cedar_policy::{Authorizer, Entities, EntityUid};
 use jiff::tz::TimeZone;
 
 use crate::base::PolicyId;
@@ -23,6 +24,8 @@ use super::{lint, load};
 const REMEMBERED: usize = 65_536;
 /// Callers whose entities are kept.
 const CALLERS: usize = 16_384;
+/// Callers joined with a target and an action. An entry is about 1 KiB, more for callers in many groups.
+const ENTITIES: usize = 4_096;
 
 /// What policies are compiled from.
 #[derive(Debug)]
@@ -49,7 +52,9 @@ pub(crate) struct Policies {
     pub(super) groups: Groups,
     pub(super) step_up: Duration,
     pub(super) authorizer: Authorizer,
-    pub(super) callers: Recent<usize, std::sync::Arc<Known>>,
+    pub(super) callers: Recent<usize, Arc<Known>>,
+    /// Caller, target and action together, as Cedar wants them.
+    pub(super) entities: Recent<(u64, u32, EntityUid), Arc<Entities>>,
     pub(super) memory: Recent<Vec<u8>, Remembered>,
     versions: AtomicU64,
 }
@@ -89,6 +94,7 @@ impl Policies {
             step_up: inputs.step_up,
             authorizer: Authorizer::new(),
             callers: Recent::new(CALLERS),
+            entities: Recent::new(ENTITIES),
             memory: Recent::new(REMEMBERED),
             versions: AtomicU64::new(1),
         })

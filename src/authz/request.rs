@@ -31,7 +31,7 @@ impl<'a> From<&'a Authn> for Caller<'a> {
 pub(crate) struct Service {
     pub(crate) name: Arc<str>,
     pub(crate) tenant: Arc<str>,
-    /// Sign-in name of the person who answers for it.
+    /// E-mail address of the person who answers for it.
     pub(crate) owner: Arc<str>,
     pub(crate) groups: BTreeSet<String>,
 }
@@ -110,7 +110,7 @@ pub(crate) struct Grant {
     pub(crate) id: String,
     /// `"approved"` or `"break-glass"`.
     pub(crate) kind: String,
-    /// Sign-in name.
+    /// E-mail address.
     pub(crate) approver: Option<String>,
     pub(crate) expires_at: Timestamp,
     pub(crate) reason: String,

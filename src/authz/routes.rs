@@ -16,7 +16,7 @@ use super::rule::Rule;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Allowed {
     Group(String),
-    /// By sign-in name.
+    /// By e-mail address.
     User(String),
     /// Everybody who has signed in.
     Everyone,
@@ -66,19 +66,19 @@ fn allow(route: &RouteFacts) -> String {
         let principal = format!("principal in Group::{}", quoted(group));
         return format!("permit ({});", scope(&principal, route));
     }
-    let pick = |kind: &str, names: Vec<&String>| {
+    let pick = |kind: &str, names: Vec<String>| {
         let all: Vec<String> = names
             .into_iter()
-            .map(|name| format!("{kind}::{}", quoted(name)))
+            .map(|name| format!("{kind}::{}", quoted(&name)))
             .collect();
         (!all.is_empty()).then(|| format!("[{}]", all.join(", ")))
     };
     let groups = route.allow.iter().filter_map(|allowed| match allowed {
-        Allowed::Group(name) => Some(name),
+        Allowed::Group(name) => Some(name.clone()),
         Allowed::User(_) | Allowed::Everyone => None,
     });
     let users = route.allow.iter().filter_map(|allowed| match allowed {
-        Allowed::User(name) => Some(name),
+        Allowed::User(email) => Some(email.to_lowercase()),
         Allowed::Group(_) | Allowed::Everyone => None,
     });
     let groups = pick("Group", groups.collect()).map(|list| format!("principal in {list}"));

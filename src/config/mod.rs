@@ -5,16 +5,23 @@
 
 mod audit;
 mod auth;
+mod check;
+mod codes;
+mod collections;
+mod include;
 mod later;
 mod load;
 mod nearest;
 mod problem;
+mod reader;
 mod reference;
+mod render;
 mod route;
 mod rules;
 mod secret;
 mod server;
 mod source;
+mod starter;
 mod storage;
 mod table;
 mod tls;
@@ -30,8 +37,12 @@ use std::path::PathBuf;
 
 pub(crate) use audit::{Audit, Durability, Format, Level, OnFailure, Telemetry};
 pub(crate) use auth::{Auth, Lockout, Password, Session};
-pub(crate) use load::{Loaded, load};
+pub(crate) use check::{DEFAULT_TENANT, OWN_PATHS};
+pub(crate) use codes::{Code, find as find_code};
+pub(crate) use load::{Loaded, fuzz, load, locate};
+pub(crate) use nearest::find as nearest;
 pub(crate) use problem::{Problem, Problems, Severity};
+pub(crate) use reference::{explain as explain_key, markdown as reference};
 pub(crate) use route::{
     AuditPath, AuditQuery, Explain, HeaderKey, Identity, PathClass, Route, RouteAudit,
     RouteHeaders, RouteSession,
@@ -40,6 +51,7 @@ pub(crate) use rules::{By, Group, PolicyFiles, RateLimit, Tenant};
 pub(crate) use secret::{SecretFile, check_mode};
 pub(crate) use server::{Branding, HeaderNames, Limits, Server};
 pub(crate) use source::{At, Source, Spanned};
+pub(crate) use starter::starter;
 pub(crate) use storage::Storage;
 pub(crate) use tls::{CertificateFile, Certificates, Hsts, Tls};
 pub(crate) use types::{
@@ -82,6 +94,11 @@ impl Config {
     /// The folder that holds the database and, unless configured otherwise, the audit log.
     pub(crate) fn data_folder(&self) -> &std::path::Path {
         self.storage.database.folder()
+    }
+
+    /// The text of every file that was read, for the hash that start-up prints.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.sources.iter().map(Source::text)
     }
 
     /// The folder of the audit log.
@@ -134,3 +151,6 @@ table! {
         telemetry: Telemetry = {}, restart;
     }
 }
+
+#[cfg(test)]
+mod tests;

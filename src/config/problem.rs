@@ -26,6 +26,8 @@ pub(crate) struct Problem {
     pub(crate) at: Option<At>,
     /// A few words beside the caret.
     pub(crate) label: String,
+    /// `true` when the line must not be shown, because a secret may stand in it.
+    pub(crate) hides_line: bool,
     /// What to do, one way out per entry.
     pub(crate) help: Vec<String>,
     /// Why it matters, or facts that explain it.
@@ -46,6 +48,12 @@ impl Problem {
 
     pub(crate) fn label(&mut self, text: impl Into<String>) -> &mut Self {
         self.label = text.into();
+        self
+    }
+
+    /// Shows the place without its line, in which a secret may stand.
+    pub(crate) const fn hide_line(&mut self) -> &mut Self {
+        self.hides_line = true;
         self
     }
 
@@ -121,6 +129,10 @@ impl Problems {
         self.0.iter()
     }
 
+    pub(crate) fn iter_mut(&mut self) -> std::slice::IterMut<'_, Problem> {
+        self.0.iter_mut()
+    }
+
     /// Starts an error; say the rest on what is returned.
     pub(crate) fn error(&mut self, code: &'static str) -> &mut Problem {
         self.add(code, Severity::Error)
@@ -138,6 +150,7 @@ impl Problems {
             message: String::new(),
             at: None,
             label: String::new(),
+            hides_line: false,
             help: Vec::new(),
             notes: Vec::new(),
         })

@@ -55,7 +55,7 @@ impl Value for SecretFile {
             );
             reader
                 .refuse("PC1301", node, "is written in the file")
-                .label("a secret in clear")
+                .hide_line()
                 .help(help)
                 .note("if it is a path, write { file = \"PATH\" }; if it is the secret, replace it: copies of this file have it");
             return None;

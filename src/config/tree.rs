@@ -2,6 +2,7 @@
 //!
 //! Parses TOML and merges included files. Knows no key and no rule beyond "a key is set once".
 
+use std::io::Read as _;
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
@@ -37,6 +38,50 @@ pub(super) struct Field {
 }
 
 impl Node {
+    /// The value of a key, when this is a table that has it.
+    pub(super) fn get(&self, name: &str) -> Option<&Self> {
+        self.fields()
+            .iter()
+            .find(|field| field.name == name)
+            .map(|field| &field.node)
+    }
+
+    /// The value below several keys.
+    pub(super) fn find(&self, path: &[&str]) -> Option<&Self> {
+        path.iter().try_fold(self, |node, name| node.get(name))
+    }
+
+    /// The keys of a table; none of anything else.
+    pub(super) fn fields(&self) -> &[Field] {
+        if let Raw::Table(fields) = &self.raw {
+            fields
+        } else {
+            &[]
+        }
+    }
+
+    /// Puts the values of `other` in place of those here.
+    pub(super) fn overlay(&mut self, other: &Self) {
+        let (Raw::Table(fields), Raw::Table(more)) = (&mut self.raw, &other.raw) else {
+            self.raw = other.raw.clone();
+            return;
+        };
+        for field in more {
+            match fields.iter_mut().find(|known| known.name == field.name) {
+                Some(known) => known.node.overlay(&field.node),
+                None => fields.push(field.clone()),
+            }
+        }
+    }
+
+    /// This table less its `include`.
+    pub(super) fn without_include(mut self) -> Self {
+        if let Raw::Table(fields) = &mut self.raw {
+            fields.retain(|field| field.name != "include");
+        }
+        self
+    }
+
     /// What the value is, for "found ...".
     pub(super) const fn kind(&self) -> &'static str {
         match self.raw {
@@ -51,14 +96,20 @@ impl Node {
     }
 }
 
-/// Parses one file. Every syntax error becomes a problem, and then there is no tree.
+/// Parses one file. Every line that breaks the grammar becomes a problem, and then there is no tree.
 pub(super) fn parse(source: &Source, problems: &mut Problems) -> Option<Node> {
     let (table, errors) = DeTable::parse_recoverable(source.text());
+    let mut last_line = 0;
     for error in &errors {
-        problems
-            .error("PC1002")
-            .message(error.message().replace('\n', ", "))
-            .at(&source.at(error.span().unwrap_or_default()));
+        let at = source.at(error.span().unwrap_or_default());
+        // A second error on the line mostly follows from the first.
+        if at.line() != last_line {
+            last_line = at.line();
+            problems
+                .error("PC1002")
+                .message(error.message().replace('\n', ", "))
+                .at(&at);
+        }
     }
     errors.is_empty().then(|| Node {
         at: source.whole(),
@@ -136,26 +187,28 @@ pub(super) fn merge(base: &mut Node, other: Node, path: &str, problems: &mut Pro
     }
 }
 
+/// Largest file that is read; more is a mistyped path.
+const MOST: u64 = 64 << 20;
+
 /// Reads a file as UTF-8 text.
 pub(super) fn read_source(path: &Path, problems: &mut Problems) -> Option<Source> {
-    match std::fs::read(path) {
-        Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => Some(Source::new(path, text)),
-            Err(error) => {
-                let offset = error.utf8_error().valid_up_to();
-                problems.error("PC1004").message(format!(
-                    "{} is not UTF-8 text: byte {offset} begins no character",
-                    path.display()
-                ));
-                None
-            }
-        },
-        Err(error) => {
-            problems.error("PC1004").message(format!(
-                "Portcullis cannot read {}: {error}",
-                path.display()
-            ));
-            None
+    let shown = path.display();
+    let why = match read(path).map(String::from_utf8) {
+        Ok(Ok(text)) => return Some(Source::new(path, text)),
+        Ok(Err(error)) => {
+            let offset = error.utf8_error().valid_up_to();
+            format!("{shown} is not UTF-8 text: byte {offset} begins no character")
         }
-    }
+        Err(error) => format!("Portcullis cannot read {shown}: {error}"),
+    };
+    problems.error("PC1004").message(why);
+    None
+}
+
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?
+        .take(MOST)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

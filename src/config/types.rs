@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use super::table::{Reader, Value};
+use super::tree::{Node, Raw};
 use super::words::words;
 use crate::base::host::HostError;
 use crate::base::{Authority, Host};
@@ -15,13 +17,31 @@ use crate::base::{Authority, Host};
 /// A number of bytes, written with a unit.
 pub(crate) type Bytes = u64;
 
-words! {
+words! { @enum
     /// Protocol versions and ciphers, by Mozilla's guideline 6.0.
     Profile {
         /// TLS 1.2 with ECDHE and AEAD, and 1.3.
         Intermediate = "intermediate",
         /// TLS 1.3 alone.
         Modern = "modern",
+    }
+}
+
+impl Value for Profile {
+    fn kind() -> String {
+        Self::words()
+    }
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        if matches!(&node.raw, Raw::Text(word) if word == "old") {
+            reader
+                .refuse("PC1210", node, "is \"old\", which Portcullis does not have")
+                .label("TLS 1.0 and 1.1 are broken")
+                .help("profile = \"intermediate\" serves Firefox 27, Chrome 31, Safari 9, Android 4.4.2, Java 8u31 and later")
+                .help("profile = \"modern\" serves Firefox 63, Chrome 70, Safari 12.1, Android 10, Java 11 and later");
+            return None;
+        }
+        Self::choose(node, reader)
     }
 }
 
@@ -148,10 +168,10 @@ impl PathPrefix {
     /// A trailing slash is dropped: prefixes count in whole segments.
     pub(crate) fn parse(text: &str) -> Result<Self, PathError> {
         let inner = text.strip_prefix('/').ok_or(PathError::Start)?;
-        let inner = inner.strip_suffix('/').unwrap_or(inner);
         if inner.is_empty() {
             return Ok(Self("/".to_owned()));
         }
+        let inner = inner.strip_suffix('/').unwrap_or(inner);
         for segment in inner.split('/') {
             if matches!(segment, "" | "." | "..") {
                 return Err(PathError::Segment);

@@ -1,6 +1,5 @@
 //! How each type is read from the file, and what is said when it cannot be.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +8,6 @@ use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
-use super::source::Spanned;
 use super::table::{Reader, Value};
 use super::tree::{Node, Raw};
 use super::types::{
@@ -17,7 +15,7 @@ use super::types::{
     TargetUrl, Timezone,
 };
 use super::units::{self, UnitError};
-use crate::base::{Authority, Host, Origin, RouteName};
+use crate::base::{Authority, Host, Origin};
 
 /// The text at `node`.
 pub(super) fn text<'n>(node: &'n Node, wanted: &str, reader: &mut Reader<'_>) -> Option<&'n str> {
@@ -60,12 +58,12 @@ from_text! {
         }
     };
     SocketAddr: "an address with a port, such as \"[::]:443\" or \"127.0.0.1:8443\"", "PC1112",
-        |text| text.parse().map_err(|_| format!("is `{text}`, which is no address with a port"));
+        |text| text.parse().map_err(|_unreadable| format!("is `{text}`, which is no address with a port"));
     IpNet: "a network, such as \"10.20.0.0/16\"", "PC1112",
         |text| text.parse::<IpNet>()
             .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
             .map(|network| network.trunc())
-            .map_err(|_| format!("has `{text}`, which is no network"));
+            .map_err(|_unreadable| format!("has `{text}`, which is no network"));
     Authority: "a host with or without a port, such as \"login.example.com\"", "PC1110",
         |text| Authority::parse(text).map_err(|error| bad_host(text, &error.to_string()));
     Host: "a host, such as \"app.example.com\"", "PC1110",
@@ -80,9 +78,9 @@ from_text! {
         |text| PathPrefix::parse(text).map_err(|error| format!("is `{text}`, which {error}"));
     Method: "a method, such as \"GET\"", "PC1113", parse_method;
     HeaderName: "a header name, such as \"X-Example\"", "PC1113",
-        |text| HeaderName::try_from(text).map_err(|_| format!("has `{text}`, which is no header name"));
+        |text| HeaderName::try_from(text).map_err(|_unreadable| format!("has `{text}`, which is no header name"));
     HeaderValue: "a header value", "PC1113",
-        |text| HeaderValue::from_str(text).map_err(|_| "has characters that a header cannot carry".to_owned());
+        |text| HeaderValue::from_str(text).map_err(|_unreadable| "has characters that a header cannot carry".to_owned());
     Colour: "a colour, such as \"#2f5d8a\"", "PC1113", parse_colour;
     CookieName: "a cookie name that begins with `__Host-`", "PC1113", parse_cookie_name;
     Subject: "\"group:NAME\", \"user:EMAIL\" or \"everyone\"", "PC1114", parse_subject;
@@ -144,7 +142,7 @@ fn parse_timezone(text: &str) -> Result<Timezone, String> {
     let zone = if text == "UTC" {
         TimeZone::UTC
     } else {
-        TimeZone::get(text).map_err(|_| {
+        TimeZone::get(text).map_err(|_unreadable| {
             format!("is `{text}`, which this machine's time zone database does not have")
         })?
     };
@@ -196,7 +194,12 @@ impl Value for Duration {
     }
 
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        quantity(node, DURATION, units::duration, reader)
+        let value = quantity(node, DURATION, units::duration, reader)?;
+        if value.is_zero() {
+            reader.refuse("PC1113", node, "must be more than zero");
+            return None;
+        }
+        Some(value)
     }
 }
 
@@ -364,116 +367,5 @@ super::table::table! {
         url: TargetUrl = required, reload;
         /// Share of the requests relative to the other targets, from 1 to 1000.
         weight: u32 = 1, reload;
-    }
-}
-
-impl<T: Value> Value for Spanned<T> {
-    fn kind() -> String {
-        T::kind()
-    }
-
-    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        T::read(node, reader).map(|value| Self::new(value, node.at.clone()))
-    }
-}
-
-impl<T: Value> Value for Option<T> {
-    fn kind() -> String {
-        T::kind()
-    }
-
-    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        T::read(node, reader).map(Some)
-    }
-}
-
-impl<T: Value> Value for Vec<T> {
-    fn kind() -> String {
-        format!("a list; each is {}", T::kind())
-    }
-
-    /// Reads every element, also after one that is wrong.
-    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        let Raw::List(items) = &node.raw else {
-            reader
-                .wrong_type(node, "a list")
-                .help("write it in brackets: [...]");
-            return None;
-        };
-        let read: Self = items
-            .iter()
-            .enumerate()
-            .filter_map(|(index, item)| reader.element(index, |reader| T::read(item, reader)))
-            .collect();
-        Some(read)
-    }
-}
-
-impl<T: Value + Ord> Value for BTreeSet<T> {
-    fn kind() -> String {
-        Vec::<T>::kind()
-    }
-
-    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        Some(Vec::read(node, reader)?.into_iter().collect())
-    }
-}
-
-/// A type that names the entries of a table of tables.
-pub(super) trait Key: Ord + Sized {
-    /// `None` when `name` cannot be one.
-    fn parse(name: &str) -> Option<Self>;
-}
-
-impl Key for String {
-    fn parse(name: &str) -> Option<Self> {
-        is_name(name).then(|| name.to_owned())
-    }
-}
-
-impl Key for RouteName {
-    fn parse(name: &str) -> Option<Self> {
-        is_name(name).then(|| Self::new(name))
-    }
-}
-
-impl Key for super::route::HeaderKey {
-    fn parse(name: &str) -> Option<Self> {
-        HeaderName::try_from(name).ok().map(Self)
-    }
-}
-
-impl<K: Key, T: Value> Value for BTreeMap<K, T> {
-    fn kind() -> String {
-        format!("a table; each entry is {}", T::kind())
-    }
-
-    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        let Raw::Table(fields) = &node.raw else {
-            reader.wrong_type(node, "a table with a name for each entry");
-            return None;
-        };
-        let mut map = Self::new();
-        for field in fields {
-            let Some(key) = K::parse(&field.name) else {
-                reader
-                    .problems
-                    .error("PC1116")
-                    .message(format!(
-                        "`{}` cannot be a name here",
-                        field.name.escape_debug()
-                    ))
-                    .at(&field.at)
-                    .help("a name has letters, digits, `-`, `_` and `.`, at most 64");
-                continue;
-            };
-            let value = reader.within(&field.name, &field.at, |reader| {
-                T::read(&field.node, reader)
-            });
-            if let Some(value) = value {
-                map.insert(key, value);
-            }
-        }
-        Some(map)
     }
 }

@@ -2,7 +2,7 @@
 
 /// Declares an enum with the word of each variant, its reader and its documentation.
 macro_rules! words {
-    (
+    (@enum
         $(#[doc = $doc:literal])+
         $name:ident { $( $(#[doc = $vdoc:literal])+ $variant:ident = $word:literal, )+ }
     ) => {
@@ -15,14 +15,12 @@ macro_rules! words {
             pub(crate) const fn as_str(self) -> &'static str {
                 match self { $( Self::$variant => $word, )+ }
             }
-        }
 
-        impl $crate::config::table::Value for $name {
-            fn kind() -> String {
+            fn words() -> String {
                 $crate::config::words::one_of(&[$(($word, &[$($vdoc),+])),+])
             }
 
-            fn read(
+            fn choose(
                 node: &$crate::config::tree::Node,
                 reader: &mut $crate::config::table::Reader<'_>,
             ) -> Option<Self> {
@@ -31,6 +29,22 @@ macro_rules! words {
                     $( $word => Some(Self::$variant), )+
                     _ => None,
                 }
+            }
+        }
+    };
+    ($(#[doc = $doc:literal])+ $name:ident { $($variants:tt)+ }) => {
+        $crate::config::words::words! { @enum $(#[doc = $doc])+ $name { $($variants)+ } }
+
+        impl $crate::config::table::Value for $name {
+            fn kind() -> String {
+                Self::words()
+            }
+
+            fn read(
+                node: &$crate::config::tree::Node,
+                reader: &mut $crate::config::table::Reader<'_>,
+            ) -> Option<Self> {
+                Self::choose(node, reader)
             }
         }
     };

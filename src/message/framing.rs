@@ -6,7 +6,7 @@
 use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::{AdmitError, Rules, identity};
+use super::{AdmitError, Rules};
 
 /// What one pass over the header section found.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +70,7 @@ pub(crate) fn survey(
             check_http2(name, value)?;
         }
         survey.take(name, value, version)?;
+        survey.reserved |= rules.reserved.contains(name.as_str());
     }
     if survey.chunked && survey.content_length.is_some() {
         return Err(AdmitError::Framing);
@@ -106,15 +107,16 @@ impl Survey {
                 }
                 self.chunked = true;
             }
-            "expect" if version != Version::HTTP_10 => {
-                if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {
-                    return Err(AdmitError::Expectation);
-                }
+            "expect"
+                if version != Version::HTTP_10
+                    && !value.as_bytes().eq_ignore_ascii_case(b"100-continue") =>
+            {
+                return Err(AdmitError::Expectation);
             }
             "cookie" => self.cookies += 1,
             "connection" => self.has_connection = true,
             "via" => self.has_via = true,
-            other => self.reserved |= identity::is_reserved(other),
+            _ => {}
         }
         Ok(())
     }

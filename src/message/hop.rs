@@ -4,7 +4,7 @@
 
 use http::header::{self, HeaderMap, HeaderName};
 
-use super::identity;
+use super::identity::Reserved;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -66,7 +66,7 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
 }
 
 /// Removes from trailers what must not be there (RFC 9110 section 6.5.1) and what only the edge may say.
-pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
+pub(crate) fn strip_trailers(trailers: &mut HeaderMap, reserved: &Reserved) {
     strip(trailers);
     for name in [
         header::AGE,
@@ -91,7 +91,7 @@ pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
     ] {
         trailers.remove(name);
     }
-    identity::strip(trailers);
+    reserved.strip(trailers);
 }
 
 #[cfg(test)]
@@ -99,6 +99,7 @@ mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue};
 
     use super::{strip, strip_trailers};
+    use crate::message::identity::Reserved;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -158,7 +159,7 @@ mod tests {
             ("strict-transport-security", "max-age=0"),
             ("grpc-status", "0"),
         ]);
-        strip_trailers(&mut map);
+        strip_trailers(&mut map, &Reserved::default());
         assert_eq!(map, headers(&[("grpc-status", "0")]));
     }
 }

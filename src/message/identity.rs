@@ -100,13 +100,68 @@ const PREFIXES: &[&str] = &[
 /// Longest name that a table lists or a prefix decides.
 const LONGEST: usize = 64;
 
-/// `true` when only the edge may set a header that servers read under this name.
-///
-/// ```text
-/// X_Forwarded_User, x-forwarded-user, X-FORWARDED_USER: all true
-/// ```
-pub(crate) fn is_reserved(name: &str) -> bool {
-    // Every reserved name begins with one of these letters; most other names are done here.
+/// The names that only the edge may set: the customary ones, and those that the operator chose for ours.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Reserved {
+    /// Folded, and sorted.
+    chosen: Vec<String>,
+}
+
+impl Reserved {
+    /// The customary names alone.
+    pub(crate) const EMPTY: Self = Self { chosen: Vec::new() };
+
+    pub(crate) fn new(chosen: &[&HeaderName]) -> Self {
+        let mut chosen: Vec<String> = chosen
+            .iter()
+            .map(|name| {
+                name.as_str()
+                    .bytes()
+                    .map(|byte| char::from(fold(byte)))
+                    .collect()
+            })
+            .collect();
+        chosen.sort();
+        Self { chosen }
+    }
+
+    /// `true` when only the edge may set a header that servers read under this name.
+    ///
+    /// ```text
+    /// X_Forwarded_User, x-forwarded-user, X-FORWARDED_USER: all true
+    /// ```
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        is_customary(name)
+            || self
+                .chosen
+                .iter()
+                .any(|chosen| chosen.bytes().eq(name.bytes().map(fold)))
+    }
+
+    /// Removes every reserved header.
+    pub(crate) fn strip(&self, headers: &mut HeaderMap) {
+        let reserved: Vec<HeaderName> = headers
+            .keys()
+            .filter(|name| self.contains(name.as_str()))
+            .cloned()
+            .collect();
+        for name in reserved {
+            headers.remove(name);
+        }
+    }
+}
+
+/// As CGI and its heirs read a name (RFC 3875 section 4.1.18).
+const fn fold(byte: u8) -> u8 {
+    if byte == b'_' {
+        b'-'
+    } else {
+        byte.to_ascii_lowercase()
+    }
+}
+
+fn is_customary(name: &str) -> bool {
+    // Every customary name begins with one of these letters; most other names are done here.
     let may_be = matches!(
         name.as_bytes().first().map(u8::to_ascii_lowercase),
         Some(b'c' | b'f' | b'p' | b'r' | b's' | b't' | b'x')
@@ -116,14 +171,9 @@ pub(crate) fn is_reserved(name: &str) -> bool {
     }
     let mut folded = [0_u8; LONGEST];
     for (slot, byte) in folded.iter_mut().zip(name.bytes()) {
-        *slot = if byte == b'_' {
-            b'-'
-        } else {
-            byte.to_ascii_lowercase()
-        };
+        *slot = fold(byte);
     }
-    let length = name.len().min(LONGEST);
-    let folded = folded.get(..length).unwrap_or_default();
+    let folded = folded.get(..name.len().min(LONGEST)).unwrap_or_default();
     PREFIXES
         .iter()
         .any(|prefix| folded.starts_with(prefix.as_bytes()))
@@ -133,23 +183,11 @@ pub(crate) fn is_reserved(name: &str) -> bool {
                 .is_ok())
 }
 
-/// Removes every reserved header.
-pub(crate) fn strip(headers: &mut HeaderMap) {
-    let reserved: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| is_reserved(name.as_str()))
-        .cloned()
-        .collect();
-    for name in reserved {
-        headers.remove(name);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue};
 
-    use super::{LONGEST, NAMES, PREFIXES, is_reserved, strip};
+    use super::{LONGEST, NAMES, PREFIXES, Reserved, is_customary as is_reserved};
 
     #[test]
     fn tables_are_folded_and_can_be_searched() {
@@ -240,8 +278,19 @@ mod tests {
                 HeaderValue::from_static(value),
             );
         }
-        strip(&mut headers);
+        Reserved::default().strip(&mut headers);
         assert_eq!(headers.len(), 1);
         assert!(headers.contains_key("accept"));
+    }
+
+    #[test]
+    fn names_that_the_operator_chose_are_reserved_in_every_spelling() {
+        let reserved = Reserved::new(&[&HeaderName::from_static("acme_user-id")]);
+        for name in ["acme-user-id", "Acme_User_Id", "ACME-USER_ID"] {
+            assert!(reserved.contains(name), "{name}");
+        }
+        for name in ["acme-user", "acme-user-id-x", "bacme-user-id"] {
+            assert!(!reserved.contains(name), "{name}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What the operator settled about messages, ready for the request path.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -7,6 +8,8 @@ use ipnet::IpNet;
 
 use super::body::Bound;
 use super::cookie::OwnCookies;
+use super::identity::Reserved;
+use crate::config::{Config, Hsts, Server};
 
 /// Limits and names that every request is measured with. The defaults are those of the configuration.
 #[derive(Debug, Clone)]
@@ -24,6 +27,8 @@ pub(crate) struct Rules {
     /// Networks whose word about the client's address is believed.
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) cookies: OwnCookies,
+    /// Names that only the edge may set.
+    pub(crate) reserved: Arc<Reserved>,
     /// `Strict-Transport-Security`, without which no answer leaves the TLS listener.
     pub(crate) hsts: HeaderValue,
     /// Our name in `Via` and `Forwarded` (RFC 9110 section 7.6.3); finding it in a request means a loop.
@@ -43,8 +48,64 @@ impl Default for Rules {
             ports: vec![443],
             trusted_proxies: Vec::new(),
             cookies: OwnCookies::default(),
+            reserved: Arc::default(),
             hsts: HeaderValue::from_static("max-age=63072000; includeSubDomains"),
             pseudonym: String::from("portcullis"),
         }
     }
+}
+
+impl Rules {
+    /// What the configuration says about messages. It has been checked, so nothing can be wrong here.
+    pub(crate) fn compile(config: &Config) -> Self {
+        let server = &config.server;
+        let limits = &server.limits;
+        let names = &server.headers;
+        let mut reserved = vec![
+            &names.assertion,
+            &names.user,
+            &names.groups,
+            &names.request_id,
+        ];
+        reserved.extend(&names.strip);
+        Self {
+            header_count: limits.header_count,
+            header_bytes: usize::try_from(limits.header_bytes).unwrap_or(usize::MAX),
+            target_bytes: usize::try_from(limits.target_bytes).unwrap_or(usize::MAX),
+            body: Bound {
+                bytes: limits.body_bytes,
+                idle: limits.body_timeout,
+            },
+            ports: ports(server),
+            trusted_proxies: server.trusted_proxies.clone(),
+            cookies: OwnCookies::new(config.session.cookie.as_str()),
+            reserved: Arc::new(Reserved::new(&reserved)),
+            hsts: transport_security(&config.tls.hsts),
+            ..Self::default()
+        }
+    }
+}
+
+/// What people may write after the host: the portal's port, ours, and the usual one where a proxy is in front.
+fn ports(server: &Server) -> Vec<u16> {
+    let portal = server.portal.port.unwrap_or(443);
+    let mut ports: Vec<u16> = std::iter::once(portal)
+        .chain(server.listen.iter().map(std::net::SocketAddr::port))
+        .filter(|port| *port != 0)
+        .collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+}
+
+/// RFC 6797 section 6.1.
+fn transport_security(hsts: &Hsts) -> HeaderValue {
+    let mut text = format!("max-age={}", hsts.max_age.as_secs());
+    if hsts.include_subdomains {
+        text.push_str("; includeSubDomains");
+    }
+    if hsts.preload {
+        text.push_str("; preload");
+    }
+    HeaderValue::try_from(text).unwrap_or_else(|_cannot_be| Rules::default().hsts)
 }

@@ -129,6 +129,7 @@ mod tests {
     use super::{Ended, Ending, Watched};
     use crate::message::{Body, BodyError};
 
+    type Polled = Poll<Option<Result<Frame<Bytes>, BodyError>>>;
     type Seen = Rc<RefCell<Vec<Ended>>>;
 
     fn watched(body: Body) -> (Watched<impl super::OnEnd>, Seen) {
@@ -140,7 +141,7 @@ mod tests {
         )
     }
 
-    fn poll<B: HttpBody + Unpin>(body: &mut B) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    fn poll(body: &mut (impl HttpBody<Data = Bytes, Error = BodyError> + Unpin)) -> Polled {
         Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop()))
     }
 

@@ -1,6 +1,7 @@
 //! What can go wrong with the database, in the operator's words.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A read or write that did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,9 @@ pub(crate) enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// The transaction was undone, with every write in it.
+    #[error("the database could not commit")]
+    NotCommitted(#[source] Arc<rusqlite::Error>),
     #[error("the database refused")]
     Database(#[from] rusqlite::Error),
 }

@@ -7,13 +7,13 @@
 //! Reads run inline in the caller's thread (a few microseconds). A write is handed over when the method is called
 //! and happens even if the returned [`Pending`] is dropped; awaiting it tells the outcome.
 
-//SQL #[cfg(test)]
-//SQL mod conformance;
+#[cfg(test)]
+mod conformance;
 mod error;
 mod folder;
 mod model;
 mod pending;
-//SQL mod sqlite;
+mod sqlite;
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub(crate) use model::{
     SessionCookieRow, SessionRow, TotpRow, TotpStep, User, UserChange, UserState, WhichSessions,
 };
 pub(crate) use pending::Pending;
-//SQL pub(crate) use sqlite::SqliteStore;
+pub(crate) use sqlite::SqliteStore;
 
 /// All traits of one database, as the rest of the program holds them.
 #[derive(Clone)]

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cedar_policy::{Context, Entities, PolicySet, Request, Response};
+use cedar_policy::{Context, Entities, Entity, PolicySet, Request, Response};
 
 use crate::base::{PolicyId, PrincipalId, Reason, Timestamp};
 
@@ -138,14 +138,9 @@ impl Policies {
         let (id, entity, held) = match caller {
             Caller::Anonymous => return None,
             Caller::Person(person) => {
-                let groups = self.groups.of(&person.login, &person.groups);
-                let entity = entities::user(
-                    &person.login,
-                    &person.email,
-                    &person.tenant,
-                    person.contractor,
-                    &groups,
-                )?;
+                let groups = self.groups.of(&person.email, &person.groups);
+                let entity =
+                    entities::user(&person.email, &person.tenant, person.contractor, &groups)?;
                 (person.id.clone(), entity, Held::Person(Arc::clone(person)))
             }
             Caller::Service(service) => {
@@ -250,8 +245,18 @@ impl Question<'_> {
         Some((outcome, timing))
     }
 
-    fn entities(&self) -> Option<Entities> {
-        let action = schema::action(self.request.action.id())?.clone();
+    fn entities(&self) -> Option<Arc<Entities>> {
+        let action = schema::action(self.request.action.id())?;
+        let key = (self.caller.version, self.slice.number, action.uid());
+        if let Some(entities) = self.policies.entities.find(&key) {
+            return Some(entities);
+        }
+        let entities = Arc::new(self.make_entities(action.clone())?);
+        self.policies.entities.insert(key, Arc::clone(&entities));
+        Some(entities)
+    }
+
+    fn make_entities(&self, action: Entity) -> Option<Entities> {
         let all = [
             self.caller.entity.clone(),
             self.slice.target.clone(),
@@ -402,3 +407,5 @@ fn sign_in() -> Denial {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod remembered;

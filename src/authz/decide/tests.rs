@@ -256,12 +256,12 @@ fn an_approved_grant_opens_and_a_self_approved_one_does_not() {
     let policies = company();
     let bob = person("bob", &[]);
     let mut ask = Ask::get("grafana", "/");
-    ask.circumstances = grant("approved", Some("ana"));
+    ask.circumstances = grant("approved", Some("ana@example.com"));
     assert_eq!(
         ids(&policies.decide(&ask.of(Caller::Person(&bob)))),
         ["grants.approved"]
     );
-    ask.circumstances = grant("approved", Some("bob"));
+    ask.circumstances = grant("approved", Some("bob@example.com"));
     assert_eq!(
         policies.decide(&ask.of(Caller::Person(&bob))).word(),
         "deny"

@@ -11,7 +11,7 @@ use http_body::Body as _;
 use super::body::Bound;
 use super::framing::{self, Survey};
 use super::upgrade::{self, Site, UpgradeRefused, UpgradeRequest};
-use super::{AdmitError, Body, Rules, Target, cookie, hop, identity, method, navigation};
+use super::{AdmitError, Body, Rules, Target, cookie, hop, method, navigation};
 use crate::base::{Authority, Host, Origin, Peer};
 
 /// A request that has one reading. Only [`CleanRequest::admit`] makes one.
@@ -76,7 +76,7 @@ impl CleanRequest {
             cookie::join(&mut headers);
         }
         if survey.reserved {
-            identity::strip(&mut headers);
+            rules.reserved.strip(&mut headers);
         }
         Ok(Self {
             method,
@@ -85,7 +85,7 @@ impl CleanRequest {
             version,
             secure: peer.tls.is_some(),
             headers,
-            body: body.bounded(rules.body),
+            body: body.into_bounded(rules.body, &rules.reserved),
             upgrade,
         })
     }
@@ -160,7 +160,7 @@ impl CleanRequest {
         if self.body.size_hint().lower() > bound.bytes {
             return Err(AdmitError::BodyTooLarge { limit: bound.bytes });
         }
-        self.body = self.take_body().bounded(bound);
+        self.body = self.take_body().rebounded(bound);
         Ok(())
     }
 

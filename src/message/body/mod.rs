@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::hop;
+use super::identity::Reserved;
 
 /// Why a body ended before its end.
 #[derive(Debug, thiserror::Error)]
@@ -66,17 +68,22 @@ impl Body {
         Self::Wrapped(Box::pin(body))
     }
 
-    /// Puts a bound on a request's body. A body that is already bounded gets the new bound instead.
+    /// Takes over a client's body under a bound; trailers lose the names that only the edge may set.
     #[must_use]
-    pub(crate) fn bounded(self, bound: Bound) -> Self {
+    pub(crate) fn into_bounded(self, bound: Bound, reserved: &Arc<Reserved>) -> Self {
         match self {
             Self::Empty => Self::Empty,
-            Self::Bounded(mut bounded) => {
-                bounded.bound = bound;
-                Self::Bounded(bounded)
-            }
-            inner => Self::Bounded(Box::new(Bounded::new(inner, bound))),
+            inner => Self::Bounded(Box::new(Bounded::new(inner, bound, Arc::clone(reserved)))),
         }
+    }
+
+    /// Replaces the bound of a client's body. Other bodies are ours and have none.
+    #[must_use]
+    pub(crate) fn rebounded(mut self, bound: Bound) -> Self {
+        if let Self::Bounded(bounded) = &mut self {
+            bounded.bound = bound;
+        }
+        self
     }
 }
 
@@ -173,18 +180,23 @@ impl HttpBody for Body {
 }
 
 fn poll_incoming(body: Pin<&mut Incoming>, cx: &mut Context<'_>) -> Polled {
-    let frame = match ready!(body.poll_frame(cx)) {
-        None => return Poll::Ready(None),
-        Some(Err(error)) => return Poll::Ready(Some(Err(BodyError::Connection(error)))),
-        Some(Ok(frame)) => frame,
-    };
-    Poll::Ready(Some(Ok(match frame.into_trailers() {
+    Poll::Ready(match ready!(body.poll_frame(cx)) {
+        None => None,
+        Some(Err(error)) => Some(Err(BodyError::Connection(error))),
+        Some(Ok(frame)) => Some(Ok(filtered(frame, &NOTHING_CHOSEN))),
+    })
+}
+
+static NOTHING_CHOSEN: Reserved = Reserved::EMPTY;
+
+fn filtered(frame: Frame<Bytes>, reserved: &Reserved) -> Frame<Bytes> {
+    match frame.into_trailers() {
         Ok(mut trailers) => {
-            hop::strip_trailers(&mut trailers);
+            hop::strip_trailers(&mut trailers, reserved);
             Frame::trailers(trailers)
         }
         Err(data) => data,
-    })))
+    }
 }
 
 /// How much of a request's body is read, and how long the next piece may take.
@@ -200,6 +212,7 @@ pub(crate) struct Bound {
 pub(crate) struct Bounded {
     inner: Body,
     bound: Bound,
+    reserved: Arc<Reserved>,
     declared: Option<u64>,
     seen: u64,
     ended: bool,
@@ -207,11 +220,12 @@ pub(crate) struct Bounded {
 }
 
 impl Bounded {
-    fn new(inner: Body, bound: Bound) -> Self {
+    fn new(inner: Body, bound: Bound, reserved: Arc<Reserved>) -> Self {
         let declared = inner.size_hint().exact();
         Self {
             inner,
             bound,
+            reserved,
             declared,
             seen: 0,
             ended: false,
@@ -260,7 +274,7 @@ impl HttpBody for Bounded {
         let checked = match polled {
             Some(Ok(frame)) => this
                 .count(frame.data_ref().map_or(0, Bytes::len))
-                .map(|()| Some(frame)),
+                .map(|()| Some(filtered(frame, &this.reserved))),
             Some(Err(error)) => Err(error),
             None if this.declared.is_some_and(|declared| declared != this.seen) => {
                 Err(BodyError::LengthDiffers)

@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::{Body, BodyError, Bound, read_at_most};
+use crate::message::identity::Reserved;
 
 /// Yields the given pieces, then ends or, when `stalls`, never does.
 struct Pieces {
@@ -83,7 +85,7 @@ fn a_declared_length_above_the_limit_is_refused_unread() {
 #[test]
 fn a_bounded_body_passes_what_fits_and_stops_what_does_not() {
     for (pieces, fits) in [(["1234", "5678"], true), (["1234", "56789"], false)] {
-        let body = Body::wrap(Pieces::new(&pieces)).bounded(BOUND);
+        let body = Body::wrap(Pieces::new(&pieces)).into_bounded(BOUND, &Arc::default());
         let read = run(read_at_most(body, 100));
         assert_eq!(read.is_ok(), fits, "{pieces:?}");
         if let Err(error) = read {
@@ -96,8 +98,8 @@ fn a_bounded_body_passes_what_fits_and_stops_what_does_not() {
 fn a_later_bound_replaces_the_earlier_one() {
     let wide = Bound { bytes: 9, ..BOUND };
     let body = Body::wrap(Pieces::new(&["123456789"]))
-        .bounded(BOUND)
-        .bounded(wide);
+        .into_bounded(BOUND, &Arc::default())
+        .rebounded(wide);
     assert!(run(read_at_most(body, 100)).is_ok());
 }
 
@@ -105,8 +107,44 @@ fn a_later_bound_replaces_the_earlier_one() {
 fn a_stalled_body_times_out() {
     let mut pieces = Pieces::new(&["12"]);
     pieces.stalls = true;
-    let read = run(read_at_most(Body::wrap(pieces).bounded(BOUND), 100));
+    let read = run(read_at_most(
+        Body::wrap(pieces).into_bounded(BOUND, &Arc::default()),
+        100,
+    ));
     assert_eq!(read.unwrap_err().status(), 408);
+}
+
+/// Ends with the given trailers.
+struct Trailing(Option<http::HeaderMap>);
+
+impl HttpBody for Trailing {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Poll::Ready(self.0.take().map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+}
+
+#[test]
+fn trailers_of_a_client_cannot_claim_an_identity() {
+    let chosen = http::HeaderName::from_static("acme-user");
+    let reserved = Arc::new(Reserved::new(&[&chosen]));
+    let mut trailers = http::HeaderMap::new();
+    for name in ["acme_user", "x-portcullis-user", "grpc-status"] {
+        let name = http::HeaderName::from_static(name);
+        trailers.insert(name, http::HeaderValue::from_static("0"));
+    }
+    let mut body = Body::wrap(Trailing(Some(trailers))).into_bounded(BOUND, &reserved);
+    let frame = run(std::future::poll_fn(|cx| {
+        Pin::new(&mut body).poll_frame(cx)
+    }));
+    let left = frame.unwrap().unwrap().into_trailers().unwrap();
+    assert_eq!(left.len(), 1);
+    assert!(left.contains_key("grpc-status"));
 }
 
 #[test]
@@ -114,14 +152,20 @@ fn a_body_shorter_or_longer_than_declared_is_an_error() {
     for (declared, fits) in [(4, true), (5, false), (3, false)] {
         let mut pieces = Pieces::new(&["1234"]);
         pieces.declared = Some(declared);
-        let read = run(read_at_most(Body::wrap(pieces).bounded(BOUND), 100));
+        let read = run(read_at_most(
+            Body::wrap(pieces).into_bounded(BOUND, &Arc::default()),
+            100,
+        ));
         assert_eq!(read.is_ok(), fits, "{declared}");
     }
 }
 
 #[test]
 fn an_empty_body_needs_no_bound() {
-    assert!(matches!(Body::Empty.bounded(BOUND), Body::Empty));
+    assert!(matches!(
+        Body::Empty.into_bounded(BOUND, &Arc::default()),
+        Body::Empty
+    ));
     assert!(matches!(Body::from(""), Body::Empty));
     assert!(Body::Empty.is_end_stream());
 }

@@ -8,6 +8,7 @@ use std::fmt;
 use http::uri::PathAndQuery;
 
 use super::AdmitError;
+use crate::config::PathClass;
 
 /// Spellings that a route may admit although servers disagree about them.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -33,6 +34,18 @@ impl Oddities {
 
     pub(crate) const fn is_empty(self) -> bool {
         self.0 == 0
+    }
+}
+
+impl<'a> FromIterator<&'a PathClass> for Oddities {
+    fn from_iter<I: IntoIterator<Item = &'a PathClass>>(classes: I) -> Self {
+        classes.into_iter().fold(Self::NONE, |all, class| {
+            all.with(match class {
+                PathClass::EncodedSlash => Self::ENCODED_SLASH,
+                PathClass::Semicolon => Self::SEMICOLON,
+                PathClass::DoubleSlash => Self::DOUBLE_SLASH,
+            })
+        })
     }
 }
 

@@ -1,0 +1,166 @@
+//! Values that contradict each other or would refuse everything.
+
+use std::collections::BTreeSet;
+
+use super::{is_empty_list, place};
+use crate::config::problem::Problems;
+use crate::config::tree::{Node, Raw};
+use crate::config::{Config, show_duration, size};
+
+/// Adds the findings about listeners, times and numbers.
+pub(super) fn check(config: &Config, root: &Node, problems: &mut Problems) {
+    listeners(config, root, problems);
+    times(config, root, problems);
+    for path in POSITIVE {
+        zero_below(root, path, &mut Vec::new(), problems);
+    }
+}
+
+fn listeners(config: &Config, root: &Node, problems: &mut Problems) {
+    let server = &config.server;
+    if server.listen.is_empty() && is_empty_list(root, &["server", "listen"]) {
+        problems
+            .error("PC1410")
+            .message("`listen` in [server] is empty")
+            .at(&place(root, &["server", "listen"]))
+            .help("the usual value: listen = [\"[::]:443\"]");
+    }
+    let operations = &config.telemetry.operations;
+    if !operations.ip().to_canonical().is_loopback() {
+        problems
+            .error("PC1408")
+            .message(format!(
+                "`operations` in [telemetry] is {operations}, which other machines can reach"
+            ))
+            .at(operations.at())
+            .help("use a loopback address: operations = \"127.0.0.1:9464\"");
+    }
+    let mut seen = BTreeSet::new();
+    let lists = [
+        ("listen", server.listen.as_slice()),
+        ("http_redirect", server.http_redirect.as_slice()),
+        ("operations", std::slice::from_ref(&operations.value)),
+    ];
+    for (key, addresses) in lists {
+        let table = if key == "operations" {
+            "telemetry"
+        } else {
+            "server"
+        };
+        for address in addresses.iter().filter(|address| address.port() != 0) {
+            if !seen.insert(*address) {
+                problems
+                    .error("PC1409")
+                    .message(format!(
+                        "`{key}` in [{table}] has {address}, which is in use above"
+                    ))
+                    .at(&place(root, &[table, key]));
+            }
+        }
+    }
+}
+
+fn times(config: &Config, root: &Node, problems: &mut Problems) {
+    let session = &config.session;
+    let pairs = [
+        (
+            "session",
+            "idle",
+            session.idle,
+            "lifetime",
+            session.lifetime,
+        ),
+        (
+            "auth.lockout",
+            "delay",
+            config.auth.lockout.delay,
+            "max_delay",
+            config.auth.lockout.max_delay,
+        ),
+        (
+            "audit",
+            "flush",
+            config.audit.flush,
+            "checkpoint",
+            config.audit.checkpoint,
+        ),
+    ];
+    for (table, short, less, long, more) in pairs {
+        if less <= more {
+            continue;
+        }
+        let mut path: Vec<_> = table.split('.').collect();
+        path.push(short);
+        problems
+            .error("PC1407")
+            .message(format!(
+                "`{short}` in [{table}] is {}, longer than `{long}`, {}",
+                show_duration(less),
+                show_duration(more)
+            ))
+            .at(&place(root, &path));
+    }
+    let password = &config.auth.password;
+    if password.min_length > password.max_length {
+        problems
+            .error("PC1407")
+            .message("`min_length` in [auth.password] is more than `max_length`")
+            .at(&place(root, &["auth", "password", "min_length"]));
+    }
+}
+
+/// Numbers that must not be zero. Zero would refuse everything, silently.
+const POSITIVE: &[&[&str]] = &[
+    &["server", "max_connections"],
+    &["server", "max_connections_per_address"],
+    &["server", "limits", "header_count"],
+    &["server", "limits", "header_bytes"],
+    &["server", "limits", "target_bytes"],
+    &["server", "limits", "h2_max_streams"],
+    &["server", "limits", "rate_entries"],
+    &["server", "limits", "address_burst"],
+    &["auth", "recovery_codes"],
+    &["auth", "password", "min_length"],
+    &["auth", "password", "passes"],
+    &["auth", "password", "lanes"],
+    &["auth", "lockout", "after"],
+    &["session", "per_user"],
+    &["upstream", "*", "connect_attempts"],
+    &["rate_limit", "*", "burst"],
+    &["audit", "queue"],
+    &["audit", "segment_bytes"],
+];
+
+fn zero_below<'n>(
+    node: &'n Node,
+    path: &[&str],
+    walked: &mut Vec<&'n str>,
+    problems: &mut Problems,
+) {
+    let Some((name, rest)) = path.split_first() else {
+        let zero = match &node.raw {
+            Raw::Integer(number) => *number == Some(0),
+            Raw::Text(text) => size(text) == Ok(0),
+            _ => false,
+        };
+        if let (true, Some((key, table))) = (zero, walked.split_last()) {
+            problems
+                .error("PC1113")
+                .message(format!(
+                    "`{key}` in [{}] must be more than zero",
+                    table.join(".")
+                ))
+                .at(&node.at);
+        }
+        return;
+    };
+    for field in node
+        .fields()
+        .iter()
+        .filter(|field| *name == "*" || field.name == *name)
+    {
+        walked.push(&field.name);
+        zero_below(&field.node, rest, walked, problems);
+        walked.pop();
+    }
+}
