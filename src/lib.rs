@@ -8,12 +8,37 @@
 mod base;
 mod config;
 
-// Mechanisms.
+// Mechanisms: they know nothing of requests being allowed or not.
+mod telemetry;
+mod tasks;
 mod message;
+mod keys;
+mod store;
+mod tls;
+mod dial;
 
-// Rules.
+// Rules: each compiles its configuration and answers one question.
 mod route;
 mod limit;
+mod audit;
+mod authn;
+mod authz;
+
+// Carriage: only with a permit.
+mod upstream;
+
+// The whole, compiled.
+mod plan;
+
+// Faces.
+mod pages;
+mod portal;
+mod admin;
+mod gateway;
+
+// Process.
+mod server;
+//pub mod cli;
 
 #[doc(hidden)]
 pub mod fuzzing;

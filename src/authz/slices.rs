@@ -1,0 +1,267 @@
+//! For every route the few policies that can apply to it, found once when the plan is compiled.
+//!
+//! A policy is left out of a slice only when its scope cannot match the target; what is left out would not have
+//! been satisfied and could not have failed, so an answer from the slice is the answer of all policies.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cedar_policy::pst::{self, EntityOrSlot, ResourceConstraint, StaticPolicy, Template};
+use cedar_policy::{Entity, Policy, PolicySet};
+use jiff::tz::TimeZone;
+
+use crate::base::{PolicyId, RouteName};
+
+use super::entities;
+use super::reads::{self, Reads};
+use super::request::Target;
+use super::routes::RouteFacts;
+use super::rule::Rule;
+
+/// The policies that can apply to one target.
+#[derive(Debug)]
+pub(crate) struct Slice {
+    /// Its position among all slices; part of the memory's key.
+    pub(crate) number: u32,
+    pub(crate) target: Entity,
+    pub(crate) public: bool,
+    pub(crate) hidden: bool,
+    pub(crate) tenant: String,
+    pub(crate) zone: TimeZone,
+    /// The age a step-up asks for when the policy does not say.
+    pub(crate) step_up: Duration,
+    pub(crate) policies: PolicySet,
+    /// What all of them together read.
+    pub(crate) reads: Reads,
+    /// One policy for each that reads the time: its conditions up to the first that does. While such a guard does
+    /// not hold, Cedar does not get as far as the time, and the answer does not depend on it.
+    pub(crate) guards: PolicySet,
+    /// Those whose guard, when it holds, is followed by a look at the exact time.
+    pub(crate) instant: BTreeSet<PolicyId>,
+}
+
+/// All slices.
+#[derive(Debug)]
+pub(crate) struct Slices {
+    routes: HashMap<RouteName, Arc<Slice>>,
+    console: Arc<Slice>,
+}
+
+impl Slices {
+    /// `None` when an entity or a policy cannot be expressed, which validation has excluded.
+    pub(crate) fn compile(
+        routes: &[RouteFacts],
+        rules: &[Rule],
+        (zone, step_up): (&TimeZone, Duration),
+    ) -> Option<Self> {
+        let index = Index::new(rules)?;
+        let mut found = HashMap::with_capacity(routes.len());
+        for (number, route) in (1..).zip(routes) {
+            let slice = index.slice(Place {
+                number,
+                rules: index.for_route(route),
+                target: entities::route(route)?,
+                public: route.public,
+                hidden: route.hidden,
+                tenant: route.tenant.clone(),
+                zone: route.zone.clone(),
+                step_up: route.step_up,
+            })?;
+            found.insert(route.name.clone(), Arc::new(slice));
+        }
+        let console = index.slice(Place {
+            number: 0,
+            rules: index.console.clone(),
+            target: entities::console(),
+            public: false,
+            hidden: false,
+            tenant: String::new(),
+            zone: zone.clone(),
+            step_up,
+        })?;
+        Some(Self {
+            routes: found,
+            console: Arc::new(console),
+        })
+    }
+
+    pub(crate) fn find(&self, target: Target<'_>) -> Option<&Arc<Slice>> {
+        match target {
+            Target::Route(name) => self.routes.get(name),
+            Target::Console => Some(&self.console),
+        }
+    }
+}
+
+/// A policy with what was learnt about it once, for all slices it gets into.
+struct Ready {
+    policy: Policy,
+    id: PolicyId,
+    reads: Reads,
+    guard: Option<Policy>,
+}
+
+/// What a slice is made from.
+struct Place {
+    number: u32,
+    rules: Vec<usize>,
+    target: Entity,
+    public: bool,
+    hidden: bool,
+    tenant: String,
+    zone: TimeZone,
+    step_up: Duration,
+}
+
+/// Positions of policies by what their scope says of the resource.
+#[derive(Default)]
+struct Index {
+    ready: Vec<Ready>,
+    every_route: Vec<usize>,
+    by_route: BTreeMap<String, Vec<usize>>,
+    by_label: BTreeMap<String, Vec<usize>>,
+    console: Vec<usize>,
+}
+
+impl Index {
+    fn new(rules: &[Rule]) -> Option<Self> {
+        let mut index = Self::default();
+        for (position, rule) in rules.iter().enumerate() {
+            let pst::Policy::Static(policy) = rule.policy.to_pst().ok()? else {
+                return None;
+            };
+            let body = policy.body();
+            index.place(position, &body.resource);
+            let reads = Reads::of_policy(body);
+            let guard = match reads.is_timed() {
+                true => Some(guard(body)?),
+                false => None,
+            };
+            index.ready.push(Ready {
+                policy: rule.policy.clone(),
+                id: rule.id.clone(),
+                reads,
+                guard,
+            });
+        }
+        Some(index)
+    }
+
+    fn place(&mut self, position: usize, resource: &ResourceConstraint) {
+        match resource {
+            ResourceConstraint::Any => {
+                self.every_route.push(position);
+                self.console.push(position);
+            }
+            ResourceConstraint::Is(kind) if kind.to_string() == "Console" => {
+                self.console.push(position);
+            }
+            ResourceConstraint::Is(_) => self.every_route.push(position),
+            ResourceConstraint::Eq(EntityOrSlot::Entity(uid))
+            | ResourceConstraint::In(EntityOrSlot::Entity(uid))
+            | ResourceConstraint::IsIn(_, EntityOrSlot::Entity(uid)) => {
+                let name = uid.eid.to_string();
+                match uid.ty.to_string().as_str() {
+                    "Route" => self.by_route.entry(name).or_default().push(position),
+                    "Label" => self.by_label.entry(name).or_default().push(position),
+                    "Console" => self.console.push(position),
+                    // Cedar says what such a policy means; it is given every chance to.
+                    _ => {
+                        self.every_route.push(position);
+                        self.console.push(position);
+                    }
+                }
+            }
+            ResourceConstraint::Eq(EntityOrSlot::Slot(_))
+            | ResourceConstraint::In(EntityOrSlot::Slot(_))
+            | ResourceConstraint::IsIn(_, EntityOrSlot::Slot(_)) => {
+                self.every_route.push(position);
+                self.console.push(position);
+            }
+        }
+    }
+
+    fn for_route(&self, route: &RouteFacts) -> Vec<usize> {
+        let labelled = route
+            .labels
+            .iter()
+            .filter_map(|label| self.by_label.get(label));
+        let named = self.by_route.get(route.name.as_str());
+        let all: BTreeSet<usize> = labelled
+            .chain(named)
+            .flatten()
+            .chain(&self.every_route)
+            .copied()
+            .collect();
+        all.into_iter().collect()
+    }
+
+    fn slice(&self, place: Place) -> Option<Slice> {
+        let mut policies = PolicySet::new();
+        let mut guards = PolicySet::new();
+        let mut reads = Reads::default();
+        let mut instant = BTreeSet::new();
+        for position in place.rules {
+            let ready = self.ready.get(position)?;
+            policies.add(ready.policy.clone()).ok()?;
+            reads.add(&ready.reads);
+            if let Some(guard) = &ready.guard {
+                guards.add(guard.clone()).ok()?;
+            }
+            if ready.reads.instant {
+                instant.insert(ready.id.clone());
+            }
+        }
+        Some(Slice {
+            number: place.number,
+            target: place.target,
+            public: place.public,
+            hidden: place.hidden,
+            tenant: place.tenant,
+            zone: place.zone,
+            step_up: place.step_up,
+            policies,
+            reads,
+            guards,
+            instant,
+        })
+    }
+}
+
+/// A permit with the scope of `policy` and its conditions up to the first that reads the time.
+fn guard(policy: &Template) -> Option<Policy> {
+    let untimed = reads::conditions(policy)
+        .into_iter()
+        .take_while(|condition| !Reads::of(condition).is_timed())
+        .map(pst::Clause::When);
+    let template = Template::new(
+        policy.id.clone(),
+        pst::Effect::Permit,
+        policy.principal.clone(),
+        policy.action.clone(),
+        policy.resource.clone(),
+    )
+    .try_with_clauses(untimed)
+    .ok()?;
+    let guard = StaticPolicy::try_from(template).ok()?;
+    Policy::from_pst(pst::Policy::Static(guard)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use cedar_policy::Policy;
+
+    use super::*;
+
+    #[test]
+    fn a_guard_ends_before_the_first_look_at_the_time() {
+        let text = r#"forbid(principal is User, action, resource)
+            when { principal.contractor && context.request.path like "/a*" && context.time.minute > 4 }
+            unless { principal.email == "x" };"#;
+        let policy = Policy::parse(None, text).unwrap().to_pst().unwrap();
+        let guard = guard(policy.body()).unwrap().to_pst().unwrap();
+        assert_eq!(guard.body().clauses().len(), 2);
+        assert!(!Reads::of_policy(guard.body()).is_timed());
+    }
+}
