@@ -137,7 +137,7 @@ fn none_and_symmetric_algorithms_and_embedded_keys_are_refused() {
     let confused = jsonwebtoken::EncodingKey::from_secret(public.as_bytes());
     let forged = jsonwebtoken::encode(&header, &claims(), &confused).unwrap();
     assert!(verify(&signer, &forged, NOW).is_err());
-    for text in ["", "..", "a.b.c", "not a token", &token[..token.len() / 2]] {
+    for text in ["", "..", "a.b.c", "not a token", rest] {
         assert!(verify(&signer, text, NOW).is_err(), "{text}");
     }
 }
