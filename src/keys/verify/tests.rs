@@ -68,6 +68,8 @@ fn a_token_of_another_type_audience_or_issuer_is_refused() {
     for (claim, value) in [
         ("aud", json!("wiki.example.com")),
         ("aud", json!(["grafana.example.com.evil.example"])),
+        ("aud", json!(["grafana.example.com"])),
+        ("aud", json!(["grafana.example.com", "wiki.example.com"])),
         ("aud", Value::Null),
         ("iss", json!("https://evil.example")),
         ("iss", Value::Null),
