@@ -84,7 +84,7 @@ impl MasterKey {
             path: path.to_owned(),
             source,
         };
-        let draft = path.with_extension(format!("new-{}", std::process::id()));
+        let draft = path.with_extension(format!("new-{:016x}", random::u64()));
         let key = Zeroizing::new(random::bytes::<32>());
         let text = Zeroizing::new(format!(
             "{PREFIX}{}\n",
@@ -212,7 +212,7 @@ mod tests {
         let path = folder.path().join("master.key");
         MasterKey::open_or_create(&path).unwrap();
         for mode in [0o640, 0o604, 0o660] {
-            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             assert!(matches!(
                 MasterKey::open_or_create(&path),
                 Err(KeyError::TooOpen { .. })
@@ -231,7 +231,7 @@ mod tests {
             "AAAA",
         ] {
             std::fs::write(&path, text).unwrap();
-            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
             assert!(matches!(
                 MasterKey::open_or_create(&path),
                 Err(KeyError::Malformed { .. })
@@ -255,19 +255,21 @@ mod tests {
     fn many_threads_that_create_the_file_agree_on_one_key() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");
-        MasterKey::open_or_create(&path).unwrap();
-        let sealed = MasterKey::open_or_create(&path)
-            .unwrap()
-            .seal(b"", b"x")
-            .unwrap();
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    let key = MasterKey::open_or_create(&path).unwrap();
-                    assert_eq!(key.open(b"", &sealed).unwrap().as_slice(), b"x");
-                });
-            }
+        let start = std::sync::Barrier::new(8);
+        let keys: Vec<MasterKey> = std::thread::scope(|scope| {
+            let create = || {
+                start.wait();
+                MasterKey::open_or_create(&path).unwrap()
+            };
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(create)).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
         });
+        let sealed = keys[0].seal(b"", b"x").unwrap();
+        assert!(keys.iter().all(|key| key.open(b"", &sealed).is_ok()));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

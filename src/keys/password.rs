@@ -197,3 +197,135 @@ fn parse(phc: &str) -> Result<(PasswordHash, Params), PasswordError> {
         Err(PasswordError::TooCostly)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
+
+    use super::{PasswordError, PasswordHasher, Verdict, check_phc, dummy_phc, parse};
+    use crate::base::Secret;
+
+    const RIGHT: Verdict = Verdict {
+        matches: true,
+        needs_rehash: false,
+    };
+    const WRONG: Verdict = Verdict {
+        matches: false,
+        needs_rehash: false,
+    };
+
+    fn secret(text: &str) -> Secret<String> {
+        Secret::new(text.to_owned())
+    }
+
+    fn cheap(password: &str) -> String {
+        let params = Params::new(19_456, 2, 1, None).unwrap();
+        let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let hash: argon2::password_hash::phc::PasswordHash = hasher
+            .hash_password_with_salt(password.as_bytes(), b"sixteen bytes ok")
+            .unwrap();
+        hash.to_string()
+    }
+
+    #[tokio::test]
+    async fn the_right_password_matches_and_another_does_not() {
+        let passwords = PasswordHasher::new(2);
+        let phc = passwords
+            .hash(&secret("walnut clock harbour"))
+            .await
+            .unwrap();
+        assert!(phc.starts_with("$argon2id$v=19$m=65536,t=3,p=4$"), "{phc}");
+        let verdict = passwords
+            .verify(&phc, &secret("walnut clock harbour"))
+            .await;
+        assert_eq!(verdict, Ok(RIGHT));
+        let verdict = passwords.verify(&phc, &secret("walnut clock harbor")).await;
+        assert_eq!(verdict, Ok(WRONG));
+        let verdict = passwords.verify(&phc, &secret(&"x".repeat(10_000))).await;
+        assert_eq!(verdict, Ok(WRONG));
+    }
+
+    #[tokio::test]
+    async fn two_hashes_of_one_password_differ() {
+        let passwords = PasswordHasher::new(2);
+        let one = passwords
+            .hash(&secret("walnut clock harbour"))
+            .await
+            .unwrap();
+        let two = passwords
+            .hash(&secret("walnut clock harbour"))
+            .await
+            .unwrap();
+        assert_ne!(one, two);
+    }
+
+    #[tokio::test]
+    async fn the_same_letters_typed_differently_match() {
+        let passwords = PasswordHasher::new(2);
+        let phc = passwords
+            .hash(&secret("gr\u{f6}\u{df}e und mehr"))
+            .await
+            .unwrap();
+        let typed = secret("gro\u{308}\u{df}e und mehr");
+        assert_eq!(passwords.verify(&phc, &typed).await, Ok(RIGHT));
+    }
+
+    #[tokio::test]
+    async fn an_imported_hash_of_another_cost_matches_and_asks_to_be_renewed() {
+        let passwords = PasswordHasher::new(2);
+        let phc = cheap("imported password");
+        check_phc(&phc).unwrap();
+        let verdict = passwords
+            .verify(&phc, &secret("imported password"))
+            .await
+            .unwrap();
+        assert!(verdict.matches && verdict.needs_rehash);
+        assert_eq!(passwords.verify(&phc, &secret("other")).await, Ok(WRONG));
+    }
+
+    #[test]
+    fn only_argon2id_in_phc_form_is_understood() {
+        for text in [
+            "",
+            "plain",
+            "$2b$12$abcdefghijklmnopqrstuuJ1P9cXzTzKQeXAMPLEEXAMPLEEXAMPLE",
+            "$argon2i$v=19$m=65536,t=3,p=4$c2l4dGVlbiBieXRlcw$AAAAAAAAAAAAAAAAAAAAAA",
+            "$argon2id$v=16$m=65536,t=3,p=4$c2l4dGVlbiBieXRlcw$AAAAAAAAAAAAAAAAAAAAAA",
+            "$argon2id$v=19$m=65536,t=3,p=4$c2l4dGVlbiBieXRlcw",
+        ] {
+            assert_eq!(check_phc(text), Err(PasswordError::NotArgon2id), "{text}");
+        }
+        let costly = dummy_phc().replace("m=65536", "m=4194304");
+        assert_eq!(check_phc(&costly), Err(PasswordError::TooCostly));
+    }
+
+    #[tokio::test]
+    async fn an_unknown_user_costs_a_comparison_of_today_s_cost() {
+        let phc = dummy_phc();
+        let (_hash, params) = parse(&phc).unwrap();
+        assert_eq!(
+            (params.m_cost(), params.t_cost(), params.p_cost()),
+            super::COST
+        );
+        let passwords = PasswordHasher::new(2);
+        assert_eq!(passwords.dummy_verify(&secret("anything")).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_turned_away_and_the_next_caller_is_served() {
+        let passwords = PasswordHasher::new(1);
+        let phc = cheap("right");
+        let flood = (0..100).map(|_| {
+            let (passwords, phc) = (passwords.clone(), phc.clone());
+            async move { passwords.verify(&phc, &secret("wrong")).await }
+        });
+        let outcomes = futures_util::future::join_all(flood).await;
+        let refused = outcomes
+            .iter()
+            .filter(|outcome| **outcome == Err(PasswordError::Overloaded))
+            .count();
+        assert!(refused >= 100 - 17, "{refused}");
+        let verdict = passwords.verify(&phc, &secret("right")).await.unwrap();
+        assert!(verdict.matches);
+    }
+}

@@ -45,10 +45,10 @@ mod tests {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate(&mut connection, Path::new("x")).unwrap();
         migrate(&mut connection, Path::new("x")).unwrap();
-        let version: usize = connection
+        let version: u32 = connection
             .query_row("PRAGMA user_version", [], |row| row.get(0))
             .unwrap();
-        assert_eq!(version, STEPS.len());
+        assert_eq!(usize::try_from(version).unwrap(), STEPS.len());
     }
 
     #[test]

@@ -11,11 +11,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rusqlite::{Connection, params};
-use tokio::sync::oneshot;
-
+use super::job::{Job, job};
 use crate::base::{SessionId, Timestamp};
 use crate::store::{Pending, StoreError};
+use rusqlite::{Connection, ffi, params};
 
 /// Writes that may wait. Beyond it callers are told at once rather than kept.
 const QUEUE: usize = 8192;
@@ -25,39 +24,8 @@ const BATCH: usize = 256;
 const TOUCH_DELAY: Duration = Duration::from_secs(1);
 const TOUCHES: usize = 1024;
 
-/// One write, or one action that must stand outside a transaction.
-trait Job: Send {
-    fn run(&mut self, connection: &Connection);
-    /// Answers the caller. An error here overrules the job's own outcome.
-    fn finish(self: Box<Self>, committed: Result<(), StoreError>);
-}
-
-struct JobOf<T, W> {
-    work: Option<W>,
-    outcome: Result<T, StoreError>,
-    caller: oneshot::Sender<Result<T, StoreError>>,
-}
-
-impl<T, W> Job for JobOf<T, W>
-where
-    T: Send,
-    W: FnOnce(&Connection) -> Result<T, StoreError> + Send,
-{
-    fn run(&mut self, connection: &Connection) {
-        if let Some(work) = self.work.take() {
-            self.outcome = work(connection);
-        }
-    }
-
-    fn finish(self: Box<Self>, committed: Result<(), StoreError>) {
-        let outcome = committed.and(self.outcome);
-        // Nobody may be waiting any more; the write stands all the same.
-        drop(self.caller.send(outcome));
-    }
-}
-
 enum Command {
-    /// Touches included.
+    /// Outside, with the touches before it written.
     Flush(Box<dyn Job>),
     Inside(Box<dyn Job>),
     Outside(Box<dyn Job>),
@@ -104,7 +72,11 @@ impl Writer {
 
     /// Completes when everything handed over before is on disk.
     pub(super) fn flush(&self) -> Pending<()> {
-        let (job, pending) = job(|_connection| Ok(()));
+        // A checkpoint flushes the log before it copies from it.
+        let (job, pending) = job(|connection| {
+            connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_row| Ok(()))?;
+            Ok(())
+        });
         self.hand_over(Command::Flush(job));
         pending
     }
@@ -142,18 +114,6 @@ impl Drop for Writer {
             drop(thread.join());
         }
     }
-}
-
-fn job<T: Send + 'static>(
-    work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-) -> (Box<dyn Job>, Pending<T>) {
-    let (caller, pending) = Pending::new();
-    let job = JobOf {
-        work: Some(work),
-        outcome: Err(StoreError::Closed),
-        caller,
-    };
-    (Box::new(job), pending)
 }
 
 struct Loop {
@@ -197,15 +157,9 @@ impl Loop {
                 Command::Touch(session, at) => self.note(session, at),
                 Command::Flush(job) => {
                     self.write_touches();
-                    // The commit of this empty job flushes the log, and with it the touches before it.
-                    jobs.push(job);
+                    self.run_outside(std::mem::take(&mut jobs), job);
                 }
-                Command::Outside(mut job) => {
-                    self.commit(std::mem::take(&mut jobs));
-                    self.set_flushing(true);
-                    job.run(&self.connection);
-                    job.finish(Ok(()));
-                }
+                Command::Outside(job) => self.run_outside(std::mem::take(&mut jobs), job),
             }
             if jobs.len() < BATCH {
                 next = received.try_recv().ok();
@@ -218,6 +172,13 @@ impl Loop {
         if overdue || self.touches.len() >= TOUCHES {
             self.write_touches();
         }
+    }
+
+    fn run_outside(&mut self, before: Vec<Box<dyn Job>>, mut job: Box<dyn Job>) {
+        self.commit(before);
+        self.set_flushing(true);
+        job.run(&self.connection);
+        job.finish(Ok(()));
     }
 
     fn note(&mut self, session: SessionId, at: Timestamp) {
@@ -235,8 +196,10 @@ impl Loop {
         self.set_flushing(true);
         let committed = self.run_all(&mut jobs).map_err(Arc::new);
         for job in jobs {
-            let committed = committed.as_ref().map(|()| ());
-            job.finish(committed.map_err(|cause| StoreError::NotCommitted(Arc::clone(cause))));
+            job.finish(match &committed {
+                Ok(()) => Ok(()),
+                Err(cause) => Err(StoreError::NotCommitted(Arc::clone(cause))),
+            });
         }
     }
 
@@ -246,7 +209,8 @@ impl Loop {
             job.run(&self.connection);
             if self.connection.is_autocommit() {
                 // A full disk or an I/O error rolls the whole transaction back: nothing of this batch happened.
-                return Err(rusqlite::Error::InvalidQuery);
+                let undone = ffi::Error::new(ffi::SQLITE_ABORT_ROLLBACK);
+                return Err(rusqlite::Error::SqliteFailure(undone, None));
             }
         }
         self.connection.execute_batch("COMMIT").inspect_err(|_| {
