@@ -5,7 +5,7 @@
 //! running share this code.
 
 use std::collections::VecDeque;
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -194,7 +194,7 @@ impl Engine {
         for effect in self.pending.unflushed.drain(..) {
             if let Some(waiter) = effect.durable {
                 // The waiter may have gone away; the entry stands all the same.
-                drop(waiter.send(effect.entry));
+                waiter.send(effect.entry).ok();
             }
         }
         Ok(())
@@ -229,11 +229,7 @@ impl Engine {
 
     /// Adds `note` to the history. Dying in the middle leaves a torn last note, which readers skip.
     fn remember(&self, note: &str) -> io::Result<()> {
-        let mut file = std::fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(self.folder.history())?;
-        file.write_all(format!("{note}\n").as_bytes())
+        disk::append(&self.folder.history(), format!("{note}\n").as_bytes())
     }
 }
 

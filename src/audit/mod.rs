@@ -17,10 +17,12 @@ pub(crate) mod event;
 mod group_sync;
 mod headroom;
 mod journal;
+mod keyring;
 mod line;
 pub(crate) mod log;
 mod record;
 mod recover;
+pub(crate) mod report;
 pub(crate) mod search;
 pub(crate) mod seal;
 mod segment;
@@ -31,6 +33,7 @@ mod writer;
 
 pub(crate) use entry::{Admission, AnsweredBy, Probe, RequestEntry, Told, Verdict, Who};
 pub(crate) use event::{Action, Actor, SecurityEvent};
+pub(crate) use keyring::StoredKeyring;
 pub(crate) use log::{
     AuditLog, Durability, OnFailure, Options, Receipt, Refused, Slot, Stats, Unavailable,
 };
