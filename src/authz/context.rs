@@ -2,6 +2,7 @@
 //!
 //! Records that none of the policies at hand reads are left out: nobody can tell, and it costs less.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use cedar_policy::{Context, RestrictedExpression};
@@ -213,8 +214,8 @@ fn text(value: impl Into<String>) -> RestrictedExpression {
     RestrictedExpression::new_string(value.into())
 }
 
-fn texts<'a>(values: impl IntoIterator<Item = &'a String>) -> RestrictedExpression {
-    RestrictedExpression::new_set(values.into_iter().map(|value| text(value.as_str())))
+fn texts(values: &BTreeSet<String>) -> RestrictedExpression {
+    RestrictedExpression::new_set(values.iter().map(|value| text(value.as_str())))
 }
 
 /// Cedar's own form of RFC 3339, in milliseconds.
