@@ -37,7 +37,7 @@ mod admin;
 //mod gateway;
 
 // Process.
-//mod server;
+mod server;
 //pub mod cli;
 
 #[doc(hidden)]
