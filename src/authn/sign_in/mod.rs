@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 
 use super::device::Devices;
 use super::event::{Action, Event, Told};
-use super::lockout::{Account, Attempt, Origin, Throttle};
+use super::lockout::{Account, Attempt, Origin, Throttle, Try};
 use super::rules::Rules;
 use super::session::live::SignInOrigin;
 use super::session::{Proven, Sessions};
@@ -408,9 +408,12 @@ impl SignIn {
                 .and_then(|user| self.devices.known(visitor.device, &user.id, visitor.now)),
         };
         let backoff = self.rules.load().backoff;
-        let began = self
-            .throttle
-            .begin(account, origin, remembered, &backoff, visitor.now);
+        let one = Try {
+            account,
+            origin,
+            remembered,
+        };
+        let began = self.throttle.begin(one, &backoff, visitor.now);
         Ok(began.map_err(|later| later.until))
     }
 
