@@ -1,3 +1,5 @@
+//! From a link to credentials in force, and what a link must not do.
+
 use super::{Began, FactorStep, PasswordStep, Step};
 use crate::authn::event::Action;
 use crate::authn::factor::totp::TotpSecret;

@@ -1,3 +1,5 @@
+//! Waits, their growth, and who shares a counter with whom.
+
 use std::net::IpAddr;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Administration of people, the last administrator, and imports.
+
 use std::collections::BTreeSet;
 
 use super::{NewPerson, PeopleError};

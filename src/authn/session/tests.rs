@@ -1,3 +1,5 @@
+//! Sessions in memory and store together, over a restart too.
+
 use std::time::Duration;
 
 use crate::authn::cookie::Presented;

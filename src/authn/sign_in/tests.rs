@@ -1,3 +1,5 @@
+//! Both steps of sign-in and step-up, each right way beside its refused twins.
+
 use super::{Confirmed, FirstStep, SecondStep, Visitor};
 use crate::authn::event::Action;
 use crate::authn::factor::recovery_code::RecoveryCode;
