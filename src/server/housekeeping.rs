@@ -110,7 +110,7 @@ async fn maintain(house: House) {
 async fn keep_sessions(core: &Core) {
     let now = core.ledger.clock.now();
     match core.authenticator.maintain(now).await {
-        Ok(events) => events.iter().for_each(|event| core.audit.record(crate::portal::events::security_event(event, now))),
+        Ok(events) => events.into_iter().for_each(|event| core.audit.record(event.record(now))),
         Err(error) => tracing::error!(%error, "sessions could not be maintained"),
     }
 }
