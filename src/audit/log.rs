@@ -370,6 +370,7 @@ impl AuditLog {
     }
 
     /// Makes everything sealed for `person` unreadable for ever. Record a `user.erased` event beside it.
+    /// Blocks; not for a runtime's thread.
     pub(crate) fn erase(&self, person: &PrincipalId) -> Result<bool, KeyringError> {
         let name = super::seal::key_name(Some(person), Timestamp::EPOCH);
         self.sealer.forget(&name)

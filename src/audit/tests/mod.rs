@@ -1,5 +1,6 @@
 mod crash;
 mod failure;
+mod golden;
 mod tampering;
 
 use std::path::Path;
