@@ -15,7 +15,8 @@ use tokio::time::Instant;
 use super::engine::{Engine, StepError, Work};
 use super::event::{Action, Actor, SecurityEvent};
 use super::headroom::Headroom;
-use super::log::{Options, Shared, Unavailable};
+use super::log::Options;
+use super::queue::{Shared, Unavailable};
 use crate::base::Clock;
 
 /// Entries gather this long before they are written together.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::verify::verify;
 use super::*;
-use crate::keys::{MasterKey, NoteVerifier};
+use crate::keys::NoteVerifier;
 
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/audit/log")
