@@ -7,6 +7,38 @@
 // Words.
 mod base;
 mod config;
+
+// Mechanisms: they know nothing of requests being allowed or not.
+mod telemetry;
+mod tasks;
+mod message;
+mod keys;
+mod store;
+mod tls;
+mod dial;
+
 // Rules: each compiles its configuration and answers one question.
+mod route;
+mod limit;
+mod audit;
 mod authn;
 mod authz;
+
+// Carriage: only with a permit.
+mod upstream;
+
+// The whole, compiled.
+mod plan;
+
+// Faces.
+mod pages;
+mod portal;
+mod admin;
+mod gateway;
+
+// Process.
+mod server;
+//pub mod cli;
+
+#[doc(hidden)]
+pub mod fuzzing;

@@ -1,0 +1,3 @@
+//! The faces for operators: the operations listener and the control socket.
+
+pub(crate) mod operations;

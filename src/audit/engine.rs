@@ -1,0 +1,274 @@
+//! From accepted entries to signed history: render and seal, append, hash, flush, sign.
+//!
+//! The order is the safety argument; the comments between the steps say what a crash there leaves. Nothing
+//! accepted is ever dropped: what cannot be written stays in memory and is tried again. Recovery and normal
+//! running share this code.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::admitted::Admitted;
+use super::checkpoint::Checkpoint;
+use super::disk::{self, Folder};
+use super::entry::RequestEntry;
+use super::event::SecurityEvent;
+use super::journal::{Journal, Place};
+use super::line::{Fields, LINE_LIMIT};
+use super::seal::{KeyringError, Sealer, key_name};
+use super::segment::{Appender, Ready};
+use super::tiles;
+use super::tree::{FullTile, Tree, leaf_hash};
+use crate::base::{EntryId, PrincipalId, Reason, Timestamp};
+use crate::keys::NoteSigner;
+
+/// Entries rendered and appended at once.
+const BATCH: usize = 2_048;
+/// A checkpoint is kept in the history at most this often; the newest always stands in `checkpoint`.
+const HISTORY_EVERY: Duration = Duration::from_mins(1);
+
+/// Something to be written down.
+#[derive(Debug)]
+pub(super) enum Work {
+    Request {
+        entry: Box<RequestEntry>,
+        place: Option<Place>,
+    },
+    Event {
+        event: Box<SecurityEvent>,
+        /// Told once the entry is on disk.
+        durable: Option<oneshot::Sender<EntryId>>,
+    },
+    /// An admission that nobody will complete: the task was dropped, or the process died.
+    Abandoned {
+        admitted: Box<Admitted>,
+        place: Option<Place>,
+        reason: Reason,
+        now: Timestamp,
+    },
+}
+
+/// Why a step could not be done. All of them may pass.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StepError {
+    #[error("cannot write to the audit folder")]
+    Disk(#[from] io::Error),
+    #[error("cannot seal personal fields")]
+    Seal(#[from] KeyringError),
+}
+
+/// What happens when an entry has been flushed.
+#[derive(Debug)]
+struct Effect {
+    entry: EntryId,
+    place: Option<Place>,
+    durable: Option<oneshot::Sender<EntryId>>,
+}
+
+/// Everything the one writer owns.
+pub(super) struct Engine {
+    pub(super) folder: Folder,
+    pub(super) sealer: Arc<Sealer>,
+    pub(super) signer: Arc<NoteSigner>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) appender: Appender,
+    pub(super) tree: Tree,
+    /// Accepted, not rendered.
+    pub(super) waiting: VecDeque<Work>,
+    pub(super) pending: Pending,
+    pub(super) signed: Option<u64>,
+    pub(super) history_at: Option<Timestamp>,
+}
+
+/// What stands between two steps.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    /// Rendered, not in the segment.
+    ready: Vec<Ready>,
+    effects: Vec<Effect>,
+    /// Complete tiles, not on disk.
+    tiles: Vec<FullTile>,
+    /// In the segment, not flushed.
+    unflushed: Vec<Effect>,
+    dirty: bool,
+}
+
+impl Pending {
+    /// Appends one line that exists already.
+    pub(super) fn append_line(
+        &mut self,
+        appender: &mut Appender,
+        tree: &mut Tree,
+        ready: Ready,
+    ) -> io::Result<()> {
+        let ready = [ready];
+        appender.append(&ready)?;
+        for ready in ready {
+            tree.push(leaf_hash(&ready.line), &mut self.tiles);
+        }
+        self.dirty = true;
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// Accepted entries that are not in the segment yet.
+    pub(super) fn backlog(&self) -> usize {
+        self.waiting.len() + self.pending.ready.len()
+    }
+
+    pub(super) const fn needs_flush(&self) -> bool {
+        self.pending.dirty
+    }
+
+    pub(super) fn needs_checkpoint(&self) -> bool {
+        self.signed != Some(self.tree.size())
+    }
+
+    /// Somebody waits for the disk.
+    pub(super) fn is_awaited(&self) -> bool {
+        let waits = |effect: &Effect| effect.durable.is_some();
+        self.pending.unflushed.iter().any(waits)
+    }
+
+    /// Renders, seals and appends everything accepted. Gives the number of entries that reached the segment.
+    pub(super) fn write(&mut self) -> Result<usize, StepError> {
+        let mut written = 0;
+        while !(self.waiting.is_empty() && self.pending.ready.is_empty()) {
+            self.render()?;
+            // Dying here loses nothing that was promised: admitted requests stand in the journal, and who
+            // waits for an event's durability has not been told.
+            self.appender.append(&self.pending.ready)?;
+            // The lines are in the file. Dying here: recovery finds them behind the last checkpoint and
+            // adds them to the tree exactly as the next lines do.
+            for ready in self.pending.ready.drain(..) {
+                self.tree
+                    .push(leaf_hash(&ready.line), &mut self.pending.tiles);
+                written += 1;
+            }
+            self.pending.unflushed.append(&mut self.pending.effects);
+            self.pending.dirty = true;
+            self.journal.log_has(self.appender.next());
+        }
+        Ok(written)
+    }
+
+    fn render(&mut self) -> Result<(), StepError> {
+        while self.pending.ready.len() < BATCH {
+            let Some(work) = self.waiting.front() else {
+                break;
+            };
+            let behind = u64::try_from(self.pending.ready.len()).unwrap_or(0);
+            let seq = self.appender.next() + behind;
+            let ready = render(work, seq, &self.sealer)?;
+            let Some(work) = self.waiting.pop_front() else {
+                break;
+            };
+            let (place, durable) = match work {
+                Work::Request { place, .. } | Work::Abandoned { place, .. } => (place, None),
+                Work::Event { durable, .. } => (None, durable),
+            };
+            self.pending.ready.push(ready);
+            self.pending.effects.push(Effect {
+                entry: EntryId(seq),
+                place,
+                durable,
+            });
+        }
+        Ok(())
+    }
+
+    /// Makes what was appended survive a power cut, then releases those who waited and the journal.
+    pub(super) fn flush(&mut self) -> Result<(), StepError> {
+        if self.pending.dirty {
+            self.appender.flush()?;
+            self.pending.dirty = false;
+        }
+        // Only now may a journal file go. Dying before it is deleted is harmless: recovery sees that its
+        // admissions have entries.
+        let places = self.pending.unflushed.iter().filter_map(|done| done.place);
+        self.journal.settle(places)?;
+        for effect in self.pending.unflushed.drain(..) {
+            if let Some(waiter) = effect.durable {
+                // The waiter may have gone away; the entry stands all the same.
+                waiter.send(effect.entry).ok();
+            }
+        }
+        Ok(())
+    }
+
+    /// Signs the log as it stands. Call after [`Engine::flush`].
+    pub(super) fn checkpoint(&mut self, now: Timestamp, closing: bool) -> Result<(), StepError> {
+        self.flush()?;
+        tiles::write_full(&self.folder.tiles(), &self.pending.tiles)?;
+        self.pending.tiles.clear();
+        tiles::write_unfinished(&self.folder.tiles(), &self.tree)?;
+        // Lines are durable and tiles in place. Dying here: the old checkpoint is still true of a prefix.
+        // Signing first could promise an entry that a power cut takes back (and a log that shrank is a forged log).
+        let size = self.tree.size();
+        let checkpoint = Checkpoint {
+            origin: self.signer.verifier().name().to_owned(),
+            size,
+            root: self.tree.root(),
+        };
+        let note = checkpoint.sign(&self.signer);
+        disk::replace(&self.folder.checkpoint(), note.as_bytes())?;
+        self.signed = Some(size);
+        let due = self
+            .history_at
+            .is_none_or(|last| now.since(last) >= HISTORY_EVERY);
+        if due || closing {
+            self.remember(&note)?;
+            self.history_at = Some(now);
+        }
+        Ok(())
+    }
+
+    /// Adds `note` to the history. Dying in the middle leaves a torn last note, which readers skip.
+    fn remember(&self, note: &str) -> io::Result<()> {
+        disk::append(&self.folder.history(), format!("{note}\n").as_bytes())
+    }
+}
+
+/// One line: number, time, clear fields, sealed fields.
+fn render(work: &Work, seq: u64, sealer: &Sealer) -> Result<Ready, KeyringError> {
+    let mut clear = Fields::new();
+    let mut personal = Fields::new();
+    let time = match work {
+        Work::Request { entry, .. } => entry.ended,
+        Work::Event { event, .. } => event.at(),
+        Work::Abandoned { now, .. } => *now,
+    };
+    clear.number("seq", seq);
+    clear.text("time", &time.to_string(), 64);
+    let name = match work {
+        Work::Request { entry, .. } => {
+            entry.write(&mut clear, &mut personal);
+            key_name(entry.subject(), entry.received)
+        }
+        Work::Event { event, .. } => {
+            event.write(&mut clear, &mut personal);
+            key_name(event.subject(), event.at())
+        }
+        Work::Abandoned {
+            admitted, reason, ..
+        } => {
+            admitted.write(*reason, &mut clear, &mut personal);
+            let subject = admitted.principal.as_deref().map(PrincipalId::new);
+            key_name(subject.as_ref(), admitted.received())
+        }
+    };
+    clear.also_cut(personal.cut());
+    if !personal.is_empty() {
+        let sealed = sealer.seal(&name, seq, &personal.finish())?;
+        clear.text("sealed.key", &name, super::line::SHORT);
+        clear.text("sealed", &sealed, LINE_LIMIT);
+    }
+    Ok(Ready {
+        line: clear.finish(),
+        time,
+    })
+}

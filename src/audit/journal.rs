@@ -1,0 +1,382 @@
+//! The admission journal: before a request leaves for its upstream, a record of it is with the kernel.
+//!
+//! One write in the caller's own thread; `kill -9` cannot take it back. A file is deleted as soon as every
+//! admission in it has its entry flushed to disk; an admission that stays open long is carried to a newer
+//! file, so that personal data (addresses, paths) stands here for minutes, never longer than its request.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::admitted::{Admitted, encode, encode_again, next_payload};
+use super::disk;
+use super::entry::Admission;
+use crate::base::Timestamp;
+
+/// Format name at the head of a file, followed by the number of entries in the log when it was created.
+const MAGIC: &[u8; 8] = b"PCADMIT1";
+const HEAD: u64 = 16;
+/// A file is closed when it has this many bytes ...
+const FILE_BYTES: u64 = 4 << 20;
+/// ... or is this old;
+const FILE_AGE: Duration = Duration::from_secs(30);
+/// what is still open in it after this long moves to a newer one.
+const CARRY_AGE: Duration = Duration::from_mins(5);
+/// Threads that admit at the same time rarely share a file.
+const SHARDS: usize = 8;
+
+/// Where an admission stands in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    file: u64,
+    record: u32,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    current: Option<Current>,
+    buffer: Vec<u8>,
+}
+
+/// The file that a shard writes to.
+#[derive(Debug)]
+struct Current {
+    number: u64,
+    file: Arc<File>,
+    length: u64,
+    records: u32,
+}
+
+/// What the writer knows about a file.
+#[derive(Debug)]
+struct FileState {
+    path: PathBuf,
+    created: Timestamp,
+    /// Number of records, once the file takes no more.
+    closed: Option<u32>,
+    done: Vec<bool>,
+    count: u32,
+}
+
+#[derive(Debug, Default)]
+struct Ledger {
+    files: BTreeMap<u64, FileState>,
+    /// Admissions that were carried: old place to new.
+    moved: HashMap<Place, Place>,
+}
+
+/// All journal files of a running log.
+#[derive(Debug)]
+pub(super) struct Journal {
+    folder: PathBuf,
+    shards: Vec<Mutex<Shard>>,
+    ledger: Mutex<Ledger>,
+    next_number: AtomicU64,
+    /// Entries in the log now; entries of admissions yet to come lie behind it.
+    log_size: AtomicU64,
+    /// `power`: the name of a new file must survive as well.
+    durable_names: bool,
+}
+
+thread_local! {
+    static SHARD: Cell<Option<usize>> = const { Cell::new(None) };
+}
+static NEXT_SHARD: AtomicUsize = AtomicUsize::new(0);
+
+fn own_shard() -> usize {
+    SHARD.with(|shard| {
+        shard.get().unwrap_or_else(|| {
+            let number = NEXT_SHARD.fetch_add(1, Ordering::Relaxed) % SHARDS;
+            shard.set(Some(number));
+            number
+        })
+    })
+}
+
+impl Journal {
+    /// A journal in an empty `folder`; recovery has dealt with what was there.
+    pub(super) fn open(folder: PathBuf, first_number: u64, durable_names: bool) -> Self {
+        Self {
+            folder,
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            ledger: Mutex::default(),
+            next_number: AtomicU64::new(first_number),
+            log_size: AtomicU64::new(0),
+            durable_names,
+        }
+    }
+
+    pub(super) fn log_has(&self, entries: u64) {
+        self.log_size.store(entries, Ordering::Release);
+    }
+
+    /// Writes the record of `admission`. When this returns the kernel has it; the file is given back for
+    /// those who wait for the disk too.
+    pub(super) fn admit(
+        &self,
+        admission: &Admission<'_>,
+        now: Timestamp,
+    ) -> io::Result<(Place, Arc<File>)> {
+        self.append(now, |buffer| encode(buffer, admission))
+    }
+
+    fn append(
+        &self,
+        now: Timestamp,
+        fill: impl FnOnce(&mut Vec<u8>),
+    ) -> io::Result<(Place, Arc<File>)> {
+        let Some(shard) = self.shards.get(own_shard()) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let mut shard = shard.lock();
+        let Shard { current, buffer } = &mut *shard;
+        let target = match current {
+            Some(target) => target,
+            None => current.insert(self.create(now)?),
+        };
+        buffer.clear();
+        fill(buffer);
+        // Dying in here leaves a torn record, which recovery does not read: the request has not left yet.
+        // A failed write is overwritten by the next record, because `length` did not move.
+        target.file.write_all_at(buffer, target.length)?;
+        let place = Place {
+            file: target.number,
+            record: target.records,
+        };
+        let file = Arc::clone(&target.file);
+        target.length += u64::try_from(buffer.len()).unwrap_or(0);
+        target.records += 1;
+        if target.length >= FILE_BYTES {
+            self.close(current);
+        }
+        Ok((place, file))
+    }
+
+    fn create(&self, now: Timestamp) -> io::Result<Current> {
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        let path = self.folder.join(format!("{number:020}.admit"));
+        let file = disk::create_file(&path)?;
+        if let Err(why) = self.write_head(&file) {
+            disk::remove(&path)?;
+            return Err(why);
+        }
+        self.ledger.lock().files.insert(
+            number,
+            FileState {
+                path,
+                created: now,
+                closed: None,
+                done: Vec::new(),
+                count: 0,
+            },
+        );
+        Ok(Current {
+            number,
+            file: Arc::new(file),
+            length: HEAD,
+            records: 0,
+        })
+    }
+
+    fn write_head(&self, file: &File) -> io::Result<()> {
+        let mut head = MAGIC.to_vec();
+        head.extend_from_slice(&self.log_size.load(Ordering::Acquire).to_be_bytes());
+        file.write_all_at(&head, 0)?;
+        if self.durable_names {
+            disk::sync_dir(&self.folder)?;
+        }
+        Ok(())
+    }
+
+    fn close(&self, current: &mut Option<Current>) {
+        if let Some(closed) = current.take() {
+            let mut ledger = self.ledger.lock();
+            if let Some(state) = ledger.files.get_mut(&closed.number) {
+                state.closed = Some(closed.records);
+            }
+        }
+    }
+
+    /// Notes that the entries of these admissions are flushed, and deletes files that are no longer needed.
+    pub(super) fn settle(&self, places: impl IntoIterator<Item = Place>) -> io::Result<()> {
+        let mut ledger = self.ledger.lock();
+        for place in places {
+            let mut place = place;
+            while let Some(newer) = ledger.moved.remove(&place) {
+                place = newer;
+            }
+            ledger.mark(place);
+        }
+        ledger.sweep()
+    }
+
+    /// Closes files that are old, and carries what stays open in very old ones to newer ones.
+    pub(super) fn tidy(&self, now: Timestamp) -> io::Result<()> {
+        self.close_older_than(now, FILE_AGE);
+        let mut aged = Vec::new();
+        for (number, state) in &self.ledger.lock().files {
+            if state.closed.is_some() && now.since(state.created) >= CARRY_AGE {
+                aged.push((*number, state.path.clone()));
+            }
+        }
+        for (number, path) in aged {
+            self.carry(number, &path, now)?;
+        }
+        self.ledger.lock().sweep()
+    }
+
+    /// Closes every file and deletes those without open admissions: the end of an orderly run.
+    pub(super) fn finish(&self) -> io::Result<()> {
+        for shard in &self.shards {
+            self.close(&mut shard.lock().current);
+        }
+        self.ledger.lock().sweep()
+    }
+
+    fn close_older_than(&self, now: Timestamp, age: Duration) {
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            let number = shard.current.as_ref().map(|current| current.number);
+            let created = number.and_then(|number| {
+                let ledger = self.ledger.lock();
+                ledger.files.get(&number).map(|state| state.created)
+            });
+            if created.is_some_and(|created| now.since(created) >= age) {
+                self.close(&mut shard.current);
+            }
+        }
+    }
+
+    fn carry(&self, number: u64, path: &Path, now: Timestamp) -> io::Result<()> {
+        let bytes = std::fs::read(path)?;
+        for (record, payload) in (0_u32..).zip(payloads(&bytes)) {
+            let old = Place {
+                file: number,
+                record,
+            };
+            if self.ledger.lock().is_done(old) {
+                continue;
+            }
+            let (new, file) = self.append(now, |buffer| encode_again(buffer, payload))?;
+            if self.durable_names {
+                file.sync_data()?;
+            }
+            // The admission stands in both files now. Dying here is harmless: recovery counts ids, not records.
+            let mut ledger = self.ledger.lock();
+            ledger.moved.insert(old, new);
+            ledger.mark(old);
+        }
+        Ok(())
+    }
+
+    /// Reads one admission back.
+    pub(super) fn read(&self, place: Place) -> Option<Admitted> {
+        let mut place = place;
+        let ledger = self.ledger.lock();
+        while let Some(newer) = ledger.moved.get(&place) {
+            place = *newer;
+        }
+        let path = ledger.files.get(&place.file)?.path.clone();
+        drop(ledger);
+        let bytes = std::fs::read(path).ok()?;
+        let record = usize::try_from(place.record).ok()?;
+        payloads(&bytes).nth(record).and_then(Admitted::decode)
+    }
+}
+
+impl Ledger {
+    fn mark(&mut self, place: Place) {
+        let Some(state) = self.files.get_mut(&place.file) else {
+            return;
+        };
+        let record = usize::try_from(place.record).unwrap_or(usize::MAX);
+        if state.done.len() <= record {
+            state.done.resize(record + 1, false);
+        }
+        if let Some(done) = state.done.get_mut(record)
+            && !*done
+        {
+            *done = true;
+            state.count += 1;
+        }
+    }
+
+    fn is_done(&self, place: Place) -> bool {
+        let record = usize::try_from(place.record).unwrap_or(usize::MAX);
+        self.files
+            .get(&place.file)
+            .is_none_or(|state| state.done.get(record).copied().unwrap_or(false))
+    }
+
+    fn sweep(&mut self) -> io::Result<()> {
+        let over: Vec<u64> = self
+            .files
+            .iter()
+            .filter(|(_, state)| state.closed == Some(state.count))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in over {
+            if let Some(state) = self.files.get(&number) {
+                disk::remove(&state.path)?;
+            }
+            self.files.remove(&number);
+        }
+        Ok(())
+    }
+}
+
+fn payloads(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = bytes
+        .split_at_checked(usize::try_from(HEAD).unwrap_or(0))
+        .map_or(&[][..], |(_head, rest)| rest);
+    std::iter::from_fn(move || {
+        let (payload, after) = next_payload(rest)?;
+        rest = after;
+        Some(payload)
+    })
+}
+
+/// What a crashed run left: admissions, and the number of entries before which none of theirs can lie.
+#[derive(Debug, Default)]
+pub(super) struct Leftovers {
+    pub(super) paths: Vec<PathBuf>,
+    pub(super) admitted: Vec<Admitted>,
+    pub(super) since: Option<u64>,
+    pub(super) next_number: u64,
+}
+
+/// Reads every journal file in `folder`. Torn records end a file: their requests were never let through.
+pub(super) fn leftovers(folder: &Path) -> io::Result<Leftovers> {
+    let mut found = Leftovers::default();
+    for path in disk::list(folder)? {
+        let number = path
+            .file_name()
+            .and_then(|name| name.to_str()?.strip_suffix(".admit")?.parse::<u64>().ok());
+        let Some(number) = number else { continue };
+        found.next_number = found.next_number.max(number + 1);
+        let bytes = std::fs::read(&path)?;
+        if let Some(since) = log_size_of(&bytes) {
+            let admitted: Vec<_> = payloads(&bytes).filter_map(Admitted::decode).collect();
+            if !admitted.is_empty() {
+                found.since = Some(found.since.map_or(since, |least| least.min(since)));
+            }
+            found.admitted.extend(admitted);
+        }
+        found.paths.push(path);
+    }
+    Ok(found)
+}
+
+fn log_size_of(bytes: &[u8]) -> Option<u64> {
+    let (magic, rest) = bytes.split_first_chunk::<8>()?;
+    let (size, _) = rest.split_first_chunk::<8>()?;
+    (magic == MAGIC).then(|| u64::from_be_bytes(*size))
+}

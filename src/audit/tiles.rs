@@ -1,0 +1,215 @@
+//! Hash tiles on disk in the layout of C2SP tlog-tiles: `tile/<L>/<N>` full, `tile/<L>/<N>.p/<W>` unfinished.
+//!
+//! Tiles are derived: whatever is missing or wrong here can be computed again from the lines, and recovery does.
+//! The folder always holds what the newest checkpoint needs; older widths of an unfinished tile are prefixes of it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::disk;
+use super::tree::{
+    FullTile, Hash, ProofError, Subtrees, TILE_HEIGHT, TILE_WIDTH, Tree, partial_width,
+    perfect_root, tile_levels,
+};
+
+/// `067`, `x001/x234/067`: an index in groups of three digits.
+fn index_path(index: u64) -> String {
+    let mut path = format!("{:03}", index % 1_000);
+    let mut rest = index / 1_000;
+    while rest > 0 {
+        path = format!("x{:03}/{path}", rest % 1_000);
+        rest /= 1_000;
+    }
+    path
+}
+
+fn full_path(folder: &Path, level: u8, index: u64) -> PathBuf {
+    folder.join(level.to_string()).join(index_path(index))
+}
+
+fn partial_folder(folder: &Path, level: u8, index: u64) -> PathBuf {
+    folder
+        .join(level.to_string())
+        .join(format!("{}.p", index_path(index)))
+}
+
+fn partial_path(folder: &Path, level: u8, index: u64, width: u64) -> PathBuf {
+    partial_folder(folder, level, index).join(width.to_string())
+}
+
+/// Writes full tiles. Not synced: a tile lost in a crash is computed again.
+pub(super) fn write_full(folder: &Path, tiles: &[FullTile]) -> io::Result<()> {
+    for tile in tiles {
+        let path = full_path(folder, tile.level, tile.index);
+        write_tile(&path, &tile.hashes)?;
+        // The unfinished forms of this tile say nothing more; dying before this leaves harmless files.
+        let unfinished = partial_folder(folder, tile.level, tile.index);
+        match std::fs::remove_dir_all(&unfinished) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Writes the unfinished tiles of `tree`, so that a reader of the checkpoint at this size finds them.
+pub(super) fn write_unfinished(folder: &Path, tree: &Tree) -> io::Result<()> {
+    for (hashes, level) in tree.rightmost().iter().zip(0_u8..) {
+        let width = partial_width(tree.size(), level);
+        let index = tree.size() >> (TILE_HEIGHT * (u32::from(level) + 1));
+        let path = partial_path(folder, level, index, width);
+        if width == 0 || path.exists() {
+            continue;
+        }
+        write_tile(&path, hashes)?;
+        for older in disk::list(&partial_folder(folder, level, index))? {
+            if older != path {
+                disk::remove(&older)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write_tile(path: &Path, hashes: &[Hash]) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        disk::create_dir(parent)?;
+    }
+    disk::put(path, &hashes.concat())
+}
+
+/// The tree of a checkpoint from its tiles; `None` when one is missing or has another length.
+pub(super) fn restore(folder: &Path, size: u64) -> Option<Tree> {
+    let mut levels = Vec::new();
+    for level in 0..u8::try_from(tile_levels(size)).ok()? {
+        let width = partial_width(size, level);
+        let index = size >> (TILE_HEIGHT * (u32::from(level) + 1));
+        let tile = if width == 0 {
+            Vec::new()
+        } else {
+            read_tile(folder, level, index, width)?
+        };
+        levels.push(tile);
+    }
+    Tree::restore(size, levels)
+}
+
+/// The first `width` hashes of a tile, from its full form, its exact unfinished form or a wider one.
+fn read_tile(folder: &Path, level: u8, index: u64, width: u64) -> Option<Vec<Hash>> {
+    let width = usize::try_from(width).ok()?;
+    let mut forms = vec![full_path(folder, level, index)];
+    forms.extend(disk::list(&partial_folder(folder, level, index)).ok()?);
+    forms
+        .iter()
+        .find_map(|path| {
+            let bytes = std::fs::read(path).ok()?;
+            let (hashes, rest) = bytes.as_chunks::<32>();
+            (rest.is_empty() && hashes.len() >= width && hashes.len() <= TILE_WIDTH)
+                .then(|| hashes.to_vec())
+        })
+        .map(|mut hashes| {
+            hashes.truncate(width);
+            hashes
+        })
+}
+
+/// The leaf hashes of tile `index`, as many as are there; none when it cannot be read.
+pub(super) fn read_leaves(folder: &Path, index: u64) -> Vec<Hash> {
+    (1..=256)
+        .rev()
+        .find_map(|width| read_tile(folder, 0, index, width))
+        .unwrap_or_default()
+}
+
+/// Reads subtree hashes of a log of `size` entries, for proofs.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredTree {
+    folder: PathBuf,
+    size: u64,
+}
+
+impl StoredTree {
+    pub(super) fn new(folder: PathBuf, size: u64) -> Self {
+        Self { folder, size }
+    }
+}
+
+impl Subtrees for StoredTree {
+    fn subtree(&self, level: u32, index: u64) -> Result<Hash, ProofError> {
+        let tile_level =
+            u8::try_from(level / TILE_HEIGHT).map_err(|_high| ProofError::OutOfRange)?;
+        let span = 1_u64 << (level % TILE_HEIGHT);
+        let first = index.checked_mul(span).ok_or(ProofError::OutOfRange)?;
+        let hashes_there = self
+            .size
+            .checked_shr(TILE_HEIGHT * u32::from(tile_level))
+            .unwrap_or(0);
+        if first + span > hashes_there {
+            return Err(ProofError::OutOfRange);
+        }
+        let tile = first >> TILE_HEIGHT;
+        let width = (hashes_there - (tile << TILE_HEIGHT)).min(256);
+        let hashes = read_tile(&self.folder, tile_level, tile, width).ok_or(ProofError::Missing)?;
+        let start = usize::try_from(first & 0xff).map_err(|_wide| ProofError::OutOfRange)?;
+        let end = start + usize::try_from(span).map_err(|_wide| ProofError::OutOfRange)?;
+        hashes
+            .get(start..end)
+            .map(perfect_root)
+            .ok_or(ProofError::Missing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tree::{
+        Hash, Tree, consistency_holds, consistency_proof, inclusion_holds, inclusion_proof,
+        leaf_hash,
+    };
+    use super::{StoredTree, index_path, restore, write_full, write_unfinished};
+
+    #[test]
+    fn indices_are_written_in_groups_of_three() {
+        assert_eq!(index_path(67), "067");
+        assert_eq!(index_path(1_234_067), "x001/x234/067");
+        assert_eq!(index_path(256_000), "x256/000");
+    }
+
+    fn leaf(entry: u64) -> Hash {
+        leaf_hash(format!("{entry}").as_bytes())
+    }
+
+    #[test]
+    fn proofs_made_from_the_folder_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut tree = Tree::default();
+        let mut earlier = Vec::new();
+        for entry in 0..1_500 {
+            let mut full = Vec::new();
+            tree.push(leaf(entry), &mut full);
+            write_full(folder.path(), &full).unwrap();
+            if entry % 97 == 0 {
+                write_unfinished(folder.path(), &tree).unwrap();
+                earlier.push((tree.size(), tree.root()));
+            }
+        }
+        write_unfinished(folder.path(), &tree).unwrap();
+        let size = tree.size();
+        let stored = StoredTree::new(folder.path().to_owned(), size);
+        for entry in [0, 1, 255, 256, 1_279, 1_280, 1_499] {
+            let path = inclusion_proof(&stored, entry, size).unwrap();
+            assert!(inclusion_holds(
+                &leaf(entry),
+                entry,
+                size,
+                &path,
+                &tree.root()
+            ));
+        }
+        for (old, root) in earlier {
+            let path = consistency_proof(&stored, old, size).unwrap();
+            assert!(consistency_holds((old, &root), (size, &tree.root()), &path));
+        }
+        assert_eq!(restore(folder.path(), size).unwrap(), tree);
+        assert!(restore(folder.path(), size + 1).is_none());
+    }
+}

@@ -1,0 +1,311 @@
+//! The Merkle tree over the lines: RFC 6962 section 2.1 hashing, kept as C2SP tlog-tiles keeps it.
+//!
+//! Pure arithmetic on hashes; no files here. Tile level L holds the hashes of perfect subtrees of 256^L leaves,
+//! 256 to a tile. The state of a growing tree is the unfinished rightmost tile of every level.
+
+use aws_lc_rs::digest;
+
+/// SHA-256.
+pub(crate) type Hash = [u8; 32];
+
+/// Hashes in a full tile.
+pub(crate) const TILE_WIDTH: usize = 256;
+/// `log2(TILE_WIDTH)`.
+pub(crate) const TILE_HEIGHT: u32 = 8;
+
+fn sha256(parts: &[&[u8]]) -> Hash {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(part);
+    }
+    let mut hash = [0; 32];
+    for (to, from) in hash.iter_mut().zip(context.finish().as_ref()) {
+        *to = *from;
+    }
+    hash
+}
+
+/// `SHA-256(0x00 || line)`; the line without its line feed.
+pub(crate) fn leaf_hash(line: &[u8]) -> Hash {
+    sha256(&[&[0], line])
+}
+
+/// `SHA-256(0x01 || left || right)`.
+pub(crate) fn node_hash(left: &Hash, right: &Hash) -> Hash {
+    sha256(&[&[1], left, right])
+}
+
+/// The root over `hashes`, of which there must be a power of two.
+pub(crate) fn perfect_root(hashes: &[Hash]) -> Hash {
+    match hashes {
+        [] => sha256(&[]),
+        [one] => *one,
+        many => {
+            let (left, right) = many.split_at(many.len() / 2);
+            node_hash(&perfect_root(left), &perfect_root(right))
+        }
+    }
+}
+
+/// A tile that just became full, to be written once and never changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FullTile {
+    pub(crate) level: u8,
+    pub(crate) index: u64,
+    pub(crate) hashes: Vec<Hash>,
+}
+
+/// A growing tree.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Tree {
+    size: u64,
+    /// Per tile level the rightmost tile, always less than full.
+    levels: Vec<Vec<Hash>>,
+}
+
+impl Tree {
+    /// A tree of `size` leaves from its rightmost tiles, lowest level first. `None` when their widths do not
+    /// fit the size.
+    pub(crate) fn restore(size: u64, levels: Vec<Vec<Hash>>) -> Option<Self> {
+        let fits = levels.iter().zip(0_u8..).all(|(tile, level)| {
+            u64::try_from(tile.len()).is_ok_and(|width| width == partial_width(size, level))
+        });
+        let whole = tile_levels(size) == levels.len();
+        (fits && whole).then_some(Self { size, levels })
+    }
+
+    pub(crate) const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The rightmost tile of every level, lowest first; empty ones included.
+    pub(crate) fn rightmost(&self) -> &[Vec<Hash>] {
+        &self.levels
+    }
+
+    /// Adds a leaf; tiles that it completes are pushed to `full`, lowest level first.
+    pub(crate) fn push(&mut self, leaf: Hash, full: &mut Vec<FullTile>) {
+        self.size += 1;
+        let mut hash = leaf;
+        for level in 0_u8.. {
+            let place = usize::from(level);
+            if self.levels.len() == place {
+                self.levels.push(Vec::with_capacity(TILE_WIDTH));
+            }
+            let Some(tile) = self.levels.get_mut(place) else {
+                return;
+            };
+            tile.push(hash);
+            if tile.len() < TILE_WIDTH {
+                return;
+            }
+            hash = perfect_root(tile);
+            full.push(FullTile {
+                level,
+                index: (self.size >> (TILE_HEIGHT * (u32::from(level) + 1))) - 1,
+                hashes: std::mem::take(tile),
+            });
+        }
+    }
+
+    /// The root hash; of the empty tree that of the empty string.
+    pub(crate) fn root(&self) -> Hash {
+        let mut root: Option<Hash> = None;
+        for tile in &self.levels {
+            let mut rest = tile.as_slice();
+            // The lowest set bit of the width is the rightmost, smallest perfect subtree.
+            while !rest.is_empty() {
+                let width = 1_usize << rest.len().trailing_zeros();
+                let (left, subtree) = rest.split_at(rest.len() - width);
+                let hash = perfect_root(subtree);
+                root = Some(match root {
+                    None => hash,
+                    Some(right) => node_hash(&hash, &right),
+                });
+                rest = left;
+            }
+        }
+        root.unwrap_or_else(|| sha256(&[]))
+    }
+}
+
+/// How many tile levels a tree of `size` leaves has, empty rightmost tiles included.
+pub(crate) fn tile_levels(size: u64) -> usize {
+    let mut levels = 0;
+    let mut rest = size;
+    while rest > 0 {
+        levels += 1;
+        rest >>= TILE_HEIGHT;
+    }
+    levels
+}
+
+/// How many hashes the rightmost, unfinished tile of `level` holds.
+pub(crate) fn partial_width(size: u64, level: u8) -> u64 {
+    size.checked_shr(TILE_HEIGHT * u32::from(level))
+        .unwrap_or(0)
+        & 0xff
+}
+
+/// A proof could not be made or does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ProofError {
+    #[error("the proof asks for something outside the tree")]
+    OutOfRange,
+    #[error("a hash that the proof needs is missing")]
+    Missing,
+}
+
+/// Hash of the perfect subtree number `index` of `2^level` leaves.
+pub(crate) trait Subtrees {
+    fn subtree(&self, level: u32, index: u64) -> Result<Hash, ProofError>;
+
+    /// `MTH(D[start:end])` of RFC 6962 section 2.1; `start` must lie where the recursion puts it.
+    fn range(&self, start: u64, end: u64) -> Result<Hash, ProofError> {
+        let width = end.checked_sub(start).ok_or(ProofError::OutOfRange)?;
+        if width == 0 {
+            return Err(ProofError::OutOfRange);
+        }
+        if width.is_power_of_two() {
+            let level = width.trailing_zeros();
+            return self.subtree(level, start >> level);
+        }
+        let middle = start + split(width);
+        Ok(node_hash(
+            &self.range(start, middle)?,
+            &self.range(middle, end)?,
+        ))
+    }
+}
+
+/// The largest power of two smaller than `width`, which is at least 2.
+fn split(width: u64) -> u64 {
+    1 << (63 - (width - 1).leading_zeros().min(63))
+}
+
+/// `PATH(leaf, D[size])` of RFC 6962 section 2.1.1, leaf to root.
+pub(crate) fn inclusion_proof(
+    tree: &impl Subtrees,
+    leaf: u64,
+    size: u64,
+) -> Result<Vec<Hash>, ProofError> {
+    if leaf >= size {
+        return Err(ProofError::OutOfRange);
+    }
+    let (mut start, mut end) = (0, size);
+    let mut path = Vec::new();
+    while end - start > 1 {
+        let middle = start + split(end - start);
+        if leaf < middle {
+            path.push(tree.range(middle, end)?);
+            end = middle;
+        } else {
+            path.push(tree.range(start, middle)?);
+            start = middle;
+        }
+    }
+    path.reverse();
+    Ok(path)
+}
+
+/// `PROOF(old, D[new])` of RFC 6962 section 2.1.2.
+pub(crate) fn consistency_proof(
+    tree: &impl Subtrees,
+    old: u64,
+    new: u64,
+) -> Result<Vec<Hash>, ProofError> {
+    if old == 0 || old > new {
+        return Err(ProofError::OutOfRange);
+    }
+    let (mut start, mut end) = (0, new);
+    let mut path = Vec::new();
+    while end != old {
+        let middle = start + split(end - start);
+        if old <= middle {
+            path.push(tree.range(middle, end)?);
+            end = middle;
+        } else {
+            path.push(tree.range(start, middle)?);
+            start = middle;
+        }
+    }
+    if start > 0 {
+        path.push(tree.range(start, end)?);
+    }
+    path.reverse();
+    Ok(path)
+}
+
+/// RFC 9162 section 2.1.3.2.
+pub(crate) fn inclusion_holds(
+    leaf: &Hash,
+    index: u64,
+    size: u64,
+    path: &[Hash],
+    root: &Hash,
+) -> bool {
+    if index >= size {
+        return false;
+    }
+    let (mut node, mut last) = (index, size - 1);
+    let mut hash = *leaf;
+    for step in path {
+        if last == 0 {
+            return false;
+        }
+        if node & 1 == 1 || node == last {
+            hash = node_hash(step, &hash);
+            while node & 1 == 0 && node != 0 {
+                node >>= 1;
+                last >>= 1;
+            }
+        } else {
+            hash = node_hash(&hash, step);
+        }
+        node >>= 1;
+        last >>= 1;
+    }
+    last == 0 && hash == *root
+}
+
+/// RFC 9162 section 2.1.4.2: the tree of `old` leaves is a prefix of the one of `new` leaves.
+pub(crate) fn consistency_holds(old: (u64, &Hash), new: (u64, &Hash), path: &[Hash]) -> bool {
+    let ((old_size, old_root), (new_size, new_root)) = (old, new);
+    if old_size == new_size {
+        return path.is_empty() && old_root == new_root;
+    }
+    if old_size == 0 || old_size > new_size {
+        return false;
+    }
+    let mut steps = path.iter();
+    let first = if old_size.is_power_of_two() {
+        Some(old_root)
+    } else {
+        steps.next()
+    };
+    let Some(first) = first else { return false };
+    let shift = (old_size - 1).trailing_ones();
+    let (mut node, mut last) = ((old_size - 1) >> shift, (new_size - 1) >> shift);
+    let (mut from_old, mut from_new) = (*first, *first);
+    for step in steps {
+        if last == 0 {
+            return false;
+        }
+        if node & 1 == 1 || node == last {
+            from_old = node_hash(step, &from_old);
+            from_new = node_hash(step, &from_new);
+            while node & 1 == 0 && node != 0 {
+                node >>= 1;
+                last >>= 1;
+            }
+        } else {
+            from_new = node_hash(&from_new, step);
+        }
+        node >>= 1;
+        last >>= 1;
+    }
+    last == 0 && from_old == *old_root && from_new == *new_root
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,301 @@
+//! The path of one request: refuse what is malformed, find the route, learn who asks, decide, write down, forward.
+//!
+//! [`Gateway::serve`] never fails; [`Gateway::respond`] is the order of the steps, which is the security argument
+//! (`docs/request-path.md`). One gateway per worker: it owns that worker's upstream connections and shares the rest.
+
+pub(crate) mod answer;
+pub(crate) mod identity;
+mod plain;
+pub(crate) mod record;
+pub(crate) mod refusal;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use self::answer::Asked;
+use self::identity::{Assertions, statements};
+use self::record::{Ledger, Record, admission};
+use self::refusal::Refusal;
+use crate::audit::{AnsweredBy, AuditLog};
+use crate::authn::cookie::Presented;
+use crate::authn::session::rules::SessionRules;
+use crate::authn::{Authenticator, Authn, BadCredential};
+use crate::authz::{AccessRequest, Action, Caller, Circumstances, Permit, Target};
+use crate::base::{Facts, Peer, Reason, RequestId};
+use crate::config::Limits;
+use crate::keys::random;
+use crate::limit;
+use crate::message::cookie::Found;
+use crate::message::watch::Watched;
+use crate::message::{AdmitError, Body, CleanRequest, forwarded, security};
+use crate::plan::{Plan, RequestContext};
+use crate::portal::Portal;
+use crate::route::Route;
+use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
+use crate::upstream::request::Destination;
+use crate::upstream::{Forwarded, Pools, Tunnel, TunnelEnd, UpstreamRequest};
+
+/// What all workers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) plan: Arc<ArcSwap<Plan>>,
+    pub(crate) audit: Arc<AuditLog>,
+    pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) assertions: Arc<Assertions>,
+    pub(crate) portal: Portal,
+    pub(crate) ledger: Ledger,
+}
+
+/// Answers requests on one worker.
+#[derive(Debug, Clone)]
+pub(crate) struct Gateway {
+    shared: Arc<Shared>,
+    pools: Pools,
+    tasks: Tasks,
+}
+
+/// A request that went all the way: the answer, and a tunnel when both sides agreed to one.
+struct Carried {
+    response: Response<Body>,
+    tunnel: Option<(Tunnel, Duration)>,
+}
+
+impl Gateway {
+    pub(crate) fn new(shared: Arc<Shared>, tasks: Tasks) -> Self {
+        Self { shared, pools: Pools::new(tasks.clone()), tasks }
+    }
+
+    /// Bounds of connections accepted from now on.
+    pub(crate) fn limits(&self) -> Limits {
+        self.shared.plan.load().config.server.limits.clone()
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.shared.ledger.metrics
+    }
+
+    /// Records a request that could not be parsed and was answered before anybody else could see it.
+    pub(crate) fn unparsed(&self, peer: Arc<Peer>, reason: Reason, status: u16) {
+        let plan = self.shared.plan.load_full();
+        let facts = self.facts(&http::HeaderMap::new(), peer, &plan);
+        if let Ok(slot) = self.shared.audit.reserve() {
+            let record = Record::open(slot, &Request::new(()), &facts, &plan, self.shared.ledger.clone());
+            record.unparsed(reason, status);
+        }
+    }
+
+    /// Answers one request. Infallible: whatever goes wrong becomes a response and an audit entry.
+    pub(crate) async fn serve(&self, request: Request<Incoming>, peer: Arc<Peer>) -> Response<Body> {
+        let plan = self.shared.plan.load_full();
+        let facts = self.facts(request.headers(), peer, &plan);
+        let asked = Asked::of(&request);
+        let cx = RequestContext { facts, plan };
+        let slot = match self.shared.audit.reserve() {
+            Ok(slot) => slot,
+            Err(error) => return self.unrecorded(&asked, &cx, error),
+        };
+        let ledger = self.shared.ledger.clone();
+        let mut record = Record::open(slot, &request, &cx.facts, &cx.plan, ledger);
+        match self.respond(request, &cx, &mut record).await {
+            Ok(carried) => self.finish(carried, &asked, &cx, record),
+            Err(refusal) => {
+                record.refused(refusal.reason());
+                answer::log(&refusal, &cx);
+                let response = answer::response(refusal, &asked, &cx, &self.shared.portal);
+                record.answered(response.status().as_u16(), AnsweredBy::Portcullis);
+                self.finish(Carried { response, tunnel: None }, &asked, &cx, record)
+            }
+        }
+    }
+
+    /// The order of these steps is the security argument; see docs/request-path.md before moving one.
+    async fn respond(
+        &self,
+        request: Request<Incoming>,
+        cx: &RequestContext,
+        record: &mut Record,
+    ) -> Result<Carried, Refusal> {
+        let RequestContext { facts, plan } = cx;
+
+        let mut request = CleanRequest::admit(request, &facts.peer, &plan.message)?;
+        record.admitted_message(&request);
+        plan.limits.admit_address(facts.client)?;
+        if facts.peer.tls.is_none() {
+            return Ok(Carried::page(plain::answer(&request, plan), record));
+        }
+        if Portal::owns(&request, plan) {
+            return Ok(self.own_page(request, cx, record).await);
+        }
+        let route = Arc::clone(plan.routes.find(request.host(), request.path()).ok_or(Refusal::NoRoute)?);
+        record.matched(&route, &request);
+        admit_to(&route, &mut request)?;
+
+        let authn = self.authenticate(&request, facts, &route, plan)?;
+        record.identified(&authn);
+        let caller = limit::Caller { address: facts.client, principal: authn.principal_id(), route: &route.name };
+        plan.limits.admit_to_route(route.rate_limit.as_deref(), caller)?;
+
+        let decision = plan.policies.decide(&question(&authn, &route, &request, facts));
+        record.decided(&decision);
+        let permit = decision.into_permit()?;
+        self.forward(request, (&authn, &permit), &route, cx, record).await
+    }
+
+    /// Everything that is still known when the log cannot take an entry: nothing is served.
+    fn unrecorded(&self, asked: &Asked, cx: &RequestContext, error: crate::audit::Unavailable) -> Response<Body> {
+        let refusal = Refusal::from(error);
+        answer::log(&refusal, cx);
+        let mut response = answer::response(refusal, asked, cx, &self.shared.portal);
+        security::finish(response.headers_mut(), cx.facts.peer.tls.is_some(), &cx.plan.message);
+        response
+    }
+
+    fn facts(&self, headers: &HeaderMap, peer: Arc<Peer>, plan: &Plan) -> Facts {
+        let now = self.shared.ledger.clock.now();
+        let client = forwarded::client_address(peer.ip(), headers, &plan.message.trusted_proxies);
+        Facts { id: RequestId::new(now, random::u64()), now, peer, client }
+    }
+
+    async fn own_page(&self, request: CleanRequest, cx: &RequestContext, record: &mut Record) -> Carried {
+        let page = self.shared.portal.serve(request, cx).await;
+        if let Some(principal) = page.principal {
+            record.identified(&Authn::Known(principal));
+        }
+        record.refused(page.reason);
+        Carried::answered(page.response, record)
+    }
+
+    fn authenticate(
+        &self,
+        request: &CleanRequest,
+        facts: &Facts,
+        route: &Route,
+        plan: &Plan,
+    ) -> Result<Authn, BadCredential> {
+        let presented = match plan.message.cookies.session(request.headers()) {
+            Found::None => Presented::Nothing,
+            Found::One(value) => Presented::One(value),
+            Found::Conflict => Presented::Conflicting,
+        };
+        let rules = SessionRules {
+            lifetime: route.session.lifetime,
+            idle: route.session.idle,
+            step_up: route.session.step_up,
+        };
+        let found = self.shared.authenticator.sessions.authenticate(presented, request.host(), &rules, facts.now);
+        match found {
+            // A public route serves whoever has an old cookie as it serves a stranger.
+            Err(BadCredential::Unknown | BadCredential::Expired | BadCredential::Idle) if route.public => Ok(Authn::Anonymous),
+            other => other,
+        }
+    }
+
+    async fn forward(
+        &self,
+        request: CleanRequest,
+        (authn, permit): (&Authn, &Permit),
+        route: &Arc<Route>,
+        cx: &RequestContext,
+        record: &mut Record,
+    ) -> Result<Carried, Refusal> {
+        let RequestContext { facts, plan } = cx;
+        let principal = authn.principal();
+        let said = statements(&self.shared.assertions, principal, route, plan, (facts.id, facts.now))
+            .map_err(|_key| Refusal::SignerUnavailable)?;
+        let group = Arc::clone(plan.upstream_of(route).ok_or(Refusal::NoRoute)?);
+        let (name, patience) = (Arc::clone(&group.name), group.timeouts.first_byte);
+        let destination = Destination {
+            group: &group,
+            preserve_host: route.preserve_host,
+            statements: said,
+            ended: principal.map(|principal| principal.session.cancelled.clone()),
+        };
+        let receipt = record.admit(admission(permit, route, &request, facts)).await?;
+        let outgoing = UpstreamRequest::build(request.onward(facts.client, &plan.message), permit, receipt, destination);
+        let forwarded = self.pools.forward(outgoing).await.map_err(|error| {
+            record.carried(&name, error.target.as_deref(), None);
+            Refusal::Upstream { error, patience }
+        })?;
+        let Forwarded { mut response, report, tunnel } = forwarded;
+        record.carried(&name, Some(&report.target), Some(Arc::clone(&report.meter)));
+        record.answered(response.status().as_u16(), AnsweredBy::Upstream);
+        let status = response.status();
+        security::from_upstream(status, response.headers_mut(), &plan.message, &route.responses);
+        let idle = plan.config.server.limits.upgrade_idle_timeout;
+        Ok(Carried { response, tunnel: tunnel.map(|tunnel| (tunnel, idle)) })
+    }
+
+    /// What every answer gets, and the watch on its end.
+    fn finish(&self, carried: Carried, asked: &Asked, cx: &RequestContext, record: Record) -> Response<Body> {
+        let Carried { mut response, tunnel } = carried;
+        security::finish(response.headers_mut(), cx.facts.peer.tls.is_some(), &cx.plan.message);
+        if let Ok(id) = HeaderValue::try_from(cx.facts.id.to_string()) {
+            response.headers_mut().insert(cx.plan.config.server.headers.request_id.clone(), id);
+        }
+        if let Some((tunnel, idle)) = tunnel {
+            self.relay(tunnel, idle, record);
+            return response;
+        }
+        let (head, body) = response.into_parts();
+        let mut watched = Watched::new(body, record);
+        if asked.expects_no_content(head.status) {
+            watched = watched.without_content();
+        }
+        Response::from_parts(head, Body::wrap(watched))
+    }
+
+    /// Carries an upgraded stream until it ends; its entry is written then.
+    fn relay(&self, tunnel: Tunnel, idle: Duration, mut record: Record) {
+        let streams = self.shared.ledger.metrics.streams_active.clone();
+        streams.inc();
+        drop(self.tasks.spawn("upgraded-stream", async move {
+            let end = tunnel.run(idle).await;
+            streams.dec();
+            if end == TunnelEnd::SessionEnded {
+                record.refused(Reason::SessionEnded);
+            }
+            record.close(0);
+        }));
+    }
+}
+
+impl Carried {
+    fn answered(response: Response<Body>, record: &mut Record) -> Self {
+        record.answered(response.status().as_u16(), AnsweredBy::Portcullis);
+        Self { response, tunnel: None }
+    }
+
+    fn page(response: Response<Body>, record: &mut Record) -> Self {
+        record.refused(if response.status() == StatusCode::FORBIDDEN { Reason::NoRoute } else { Reason::OwnPage });
+        Self::answered(response, record)
+    }
+}
+
+/// What only the route knows of a message: its methods, its path classes, its bound, its upgrades.
+fn admit_to(route: &Route, request: &mut CleanRequest) -> Result<(), Refusal> {
+    route.admit(request).map_err(|error| match error {
+        AdmitError::MethodRefused => Refusal::MethodRefused(route.methods.clone()),
+        other => Refusal::Malformed(other),
+    })?;
+    request.settle_upgrade(&route.upgrades, &route.websocket_origins)?;
+    Ok(())
+}
+
+fn question<'a>(authn: &'a Authn, route: &'a Route, request: &'a CleanRequest, facts: &Facts) -> AccessRequest<'a> {
+    AccessRequest {
+        caller: Caller::from(authn),
+        action: Action::Http(request.method().as_str()),
+        target: Target::Route(&route.name),
+        host: request.host().as_str(),
+        path: request.path(),
+        client: facts.client,
+        now: facts.now,
+        id: facts.id,
+        circumstances: Circumstances::NONE,
+    }
+}

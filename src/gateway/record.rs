@@ -1,0 +1,335 @@
+//! What the audit log will say of one request, written down while it happens.
+//!
+//! A [`Record`] holds the request's place in the log from before its first step. It leaves exactly once: when the
+//! answer's last byte was taken over, when the body failed, or when it is dropped because the client went away.
+//! Nothing here decides anything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Request, Version, header};
+
+use crate::audit::{
+    Admission, AnsweredBy, Probe, Receipt, RequestEntry, Slot, Told, Unavailable, Verdict, Who,
+};
+use crate::authn::{Authn, Principal};
+use crate::authz::{Decision, Denial, Permit};
+use crate::base::{Clock, Facts, Reason};
+use crate::config::{AuditPath, AuditQuery};
+use crate::message::CleanRequest;
+use crate::message::watch::{Ended, Ending, OnEnd};
+use crate::plan::Plan;
+use crate::route::Route;
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::Answered;
+use crate::upstream::Meter;
+
+/// Where the entry goes when it leaves.
+#[derive(Debug)]
+enum Place {
+    Reserved(Slot),
+    Admitted(Receipt),
+}
+
+/// What a record needs to leave.
+#[derive(Debug, Clone)]
+pub(crate) struct Ledger {
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Clock,
+}
+
+/// The entry of a request that is under way.
+#[derive(Debug)]
+pub(crate) struct Record {
+    entry: Option<Box<RequestEntry>>,
+    place: Option<Place>,
+    ledger: Ledger,
+    meter: Option<Arc<Meter>>,
+    seals_path: bool,
+}
+
+impl Record {
+    /// Takes the slot and writes down what is known before anything is judged.
+    pub(crate) fn open<B>(
+        slot: Slot,
+        request: &Request<B>,
+        facts: &Facts,
+        plan: &Plan,
+        ledger: Ledger,
+    ) -> Self {
+        ledger.metrics.active_requests.inc();
+        Self {
+            entry: Some(Box::new(blank(request, facts, plan))),
+            place: Some(Place::Reserved(slot)),
+            ledger,
+            meter: None,
+            seals_path: false,
+        }
+    }
+
+    fn note(&mut self, write: impl FnOnce(&mut RequestEntry)) {
+        if let Some(entry) = self.entry.as_deref_mut() {
+            write(entry);
+        }
+    }
+
+    /// The request has one reading now; its host and path are worth keeping.
+    pub(crate) fn admitted_message(&mut self, request: &CleanRequest) {
+        self.note(|entry| {
+            entry.host = Some(request.host().as_str().to_owned());
+            entry.path = Some(Told::clear(request.path()));
+        });
+    }
+
+    /// The route says how much of the target the log keeps.
+    pub(crate) fn matched(&mut self, route: &Route, request: &CleanRequest) {
+        let sealed = route.audit_path == AuditPath::Seal;
+        self.seals_path = sealed;
+        self.note(|entry| {
+            entry.route = Some(route.name.clone());
+            if sealed {
+                entry.path = Some(Told::sealed(request.path()));
+            }
+            entry.query = match (request.target().query(), route.audit_query) {
+                (None, _) | (_, AuditQuery::Drop) => None,
+                (Some(query), AuditQuery::Keep) => Some(Told::clear(query)),
+                (Some(query), AuditQuery::Seal) => Some(Told::sealed(query)),
+            };
+        });
+    }
+
+    pub(crate) fn identified(&mut self, authn: &Authn) {
+        if let Some(principal) = authn.principal() {
+            let who = who(principal);
+            self.note(|entry| entry.who = Some(who));
+        }
+    }
+
+    pub(crate) fn decided(&mut self, decision: &Decision) {
+        let now = self.ledger.clock.now();
+        self.note(|entry| {
+            entry.decided = Some(now);
+            entry.verdict = match decision {
+                Decision::Allow(_) => Verdict::Allow,
+                Decision::Deny(_) => Verdict::Deny,
+            };
+            entry.reason = decision.reason();
+            entry.policies = decision.policies().to_vec();
+            if let Decision::Deny(denial) = decision {
+                entry.probe = probe(denial);
+            }
+        });
+    }
+
+    /// Writes the admission to the journal. Only after this may the request leave for its upstream.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when it could not be written; the record is still there to tell of the refusal.
+    pub(crate) async fn admit(&mut self, admission: Admission<'_>) -> Result<&Receipt, Unavailable> {
+        let Some(Place::Reserved(slot)) = self.place.take() else {
+            return Err(Unavailable::Closed);
+        };
+        let session = self.entry.as_ref().and_then(|entry| entry.who.as_ref()?.session.clone());
+        let admission = Admission { session: session.as_ref(), path_sealed: self.seals_path, ..admission };
+        match slot.admit(&admission).await {
+            Ok(receipt) => match self.place.insert(Place::Admitted(receipt)) {
+                Place::Admitted(receipt) => Ok(receipt),
+                Place::Reserved(_) => Err(Unavailable::Closed),
+            },
+            Err(refused) => {
+                self.place = Some(Place::Reserved(refused.slot));
+                Err(refused.why)
+            }
+        }
+    }
+
+    /// The upstream that was tried or that answered, and the counters of the bytes that pass.
+    pub(crate) fn carried(&mut self, upstream: &str, target: Option<&str>, meter: Option<Arc<Meter>>) {
+        let (upstream, target) = (upstream.to_owned(), target.unwrap_or_default().to_owned());
+        self.note(|entry| entry.upstream = Some((upstream, target)));
+        self.meter = meter;
+    }
+
+    /// The head of the answer is ready.
+    pub(crate) fn answered(&mut self, status: u16, by: AnsweredBy) {
+        let now = self.ledger.clock.now();
+        self.note(|entry| {
+            entry.status = status;
+            entry.answered_by = by;
+            entry.first_byte = Some(now);
+        });
+    }
+
+    /// Why the request is not served; later reasons replace earlier ones.
+    pub(crate) fn refused(&mut self, reason: Reason) {
+        self.note(|entry| entry.reason = reason);
+    }
+
+    /// The connection answered by itself because there was no request to be read.
+    pub(crate) fn unparsed(mut self, reason: Reason, status: u16) {
+        self.note(|entry| {
+            entry.method.clear();
+            entry.status = status;
+        });
+        self.leave(Some(reason), 0);
+    }
+
+    /// Ends the record now, for answers whose end nobody has to wait for.
+    pub(crate) fn close(mut self, response_bytes: u64) {
+        self.leave(None, response_bytes);
+    }
+
+    fn leave(&mut self, reason: Option<Reason>, response_bytes: u64) {
+        let (Some(mut entry), Some(place)) = (self.entry.take(), self.place.take()) else {
+            return;
+        };
+        self.ledger.metrics.active_requests.dec();
+        entry.ended = self.ledger.clock.now();
+        entry.response_bytes = response_bytes;
+        if let Some(meter) = &self.meter {
+            entry.request_bytes = meter.up();
+            entry.response_bytes = response_bytes.max(meter.down());
+        }
+        if let Some(reason) = reason {
+            entry.reason = reason;
+        }
+        self.count(&entry);
+        match place {
+            Place::Reserved(slot) => slot.record(*entry),
+            Place::Admitted(receipt) => receipt.record(*entry),
+        }
+    }
+
+    fn count(&self, entry: &RequestEntry) {
+        let route = entry.route.as_ref().map_or("_other", |route| route.as_str());
+        let own = entry.reason == Reason::OwnPage;
+        let labels = Answered {
+            http_route: if own { "_own" } else { route }.to_owned(),
+            http_response_status_code: entry.status,
+            decision: entry.verdict.code(),
+            reason: entry.reason.code(),
+            answered_by: match entry.answered_by {
+                AnsweredBy::Upstream => "upstream",
+                AnsweredBy::Portcullis => "portcullis",
+            },
+        };
+        let took: Duration = entry.ended.since(entry.received);
+        self.ledger.metrics.answered(labels, took);
+    }
+}
+
+/// The end of the answer's body is the end of the request.
+impl OnEnd for Record {
+    fn ended(mut self, ended: Ended) {
+        let reason = match ended.how {
+            Ending::Complete => None,
+            Ending::Dropped => Some(self.why_dropped()),
+            Ending::Failed => Some(self.why_failed()),
+        };
+        self.leave(reason, ended.bytes);
+    }
+}
+
+impl Record {
+    fn session_ended(&self) -> bool {
+        self.meter.as_ref().is_some_and(|meter| meter.fault() == Some(Reason::SessionEnded))
+    }
+
+    fn why_dropped(&self) -> Reason {
+        if self.session_ended() { Reason::SessionEnded } else { Reason::ClientClosed }
+    }
+
+    fn why_failed(&self) -> Reason {
+        self.meter.as_ref().and_then(|meter| meter.fault()).unwrap_or(Reason::UpstreamProtocol)
+    }
+}
+
+/// A request that nobody answers any more: the connection went away while it was being served.
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.leave(Some(Reason::ClientClosed), 0);
+    }
+}
+
+/// What the journal needs to know of a request that is about to leave.
+pub(crate) fn admission<'a>(
+    permit: &'a Permit,
+    route: &'a Route,
+    request: &'a CleanRequest,
+    facts: &Facts,
+) -> Admission<'a> {
+    Admission {
+        id: facts.id,
+        received: facts.now,
+        client: facts.client,
+        principal: permit.principal(),
+        session: None,
+        route: &route.name,
+        method: request.method().as_str(),
+        host: request.host().as_str(),
+        path: request.path(),
+        path_sealed: true,
+        policies: permit.policies(),
+    }
+}
+
+/// Who asked, in the log's terms.
+pub(crate) fn who(principal: &Principal) -> Who {
+    Who {
+        id: principal.id.clone(),
+        email: Arc::clone(&principal.email),
+        name: Arc::clone(&principal.name),
+        groups: Arc::clone(&principal.groups),
+        tenant: Some(Arc::clone(&principal.tenant)),
+        session: Some(principal.session.id.clone()),
+        methods: principal.session.methods.iter().map(|method| method.code()).collect(),
+    }
+}
+
+fn probe(denial: &Denial) -> Option<Probe> {
+    denial.probed_step_up.map(|step_up| Probe { step_up, grant: false, device: false })
+}
+
+fn blank<B>(request: &Request<B>, facts: &Facts, plan: &Plan) -> RequestEntry {
+    RequestEntry {
+        id: facts.id,
+        received: facts.now,
+        decided: None,
+        first_byte: None,
+        ended: facts.now,
+        client: facts.client,
+        peer: facts.peer.ip(),
+        tls: facts.peer.tls.as_ref().map(|tls| (tls.version, tls.cipher)),
+        who: None,
+        host: None,
+        route: None,
+        method: request.method().as_str().to_owned(),
+        protocol: protocol(request.version()),
+        path: None,
+        query: None,
+        user_agent: user_agent(request.headers()),
+        verdict: Verdict::Undecided,
+        policies: Vec::new(),
+        reason: Reason::Defect,
+        probe: None,
+        answered_by: AnsweredBy::Portcullis,
+        upstream: None,
+        status: 0,
+        request_bytes: 0,
+        response_bytes: 0,
+        config_hash: Arc::clone(&plan.config_hash),
+        policy_hash: Arc::clone(&plan.policy_hash),
+    }
+}
+
+fn user_agent(headers: &HeaderMap) -> Option<String> {
+    headers.get(header::USER_AGENT)?.to_str().ok().map(str::to_owned)
+}
+
+const fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        _ => "1.1",
+    }
+}

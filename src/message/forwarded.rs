@@ -1,0 +1,323 @@
+//! Whose address a request comes from, and what the edge tells upstreams about it.
+//!
+//! A header is believed only when the machine that sent it is on the operator's list; junk in it never changes the
+//! outcome of a check, it only ends the reading. What goes to upstreams is written from scratch.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use http::Version;
+use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue, VIA};
+use ipnet::IpNet;
+
+use crate::base::Authority;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// Longest chain of hops that is read.
+const MOST_HOPS: usize = 32;
+
+/// The address that asks: `peer`, or the right-most one that no trusted machine of the chain vouches for
+/// (RFC 7239 section 8.1).
+///
+/// When both `X-Forwarded-For` and `Forwarded` stand there and disagree, one of them is the client's own invention,
+/// so `peer` it is.
+pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let is_trusted = |address: IpAddr| trusted.iter().any(|net| net.contains(&address));
+    if trusted.is_empty() || !is_trusted(peer) {
+        return peer;
+    }
+    let walk = |hops: &mut dyn Iterator<Item = Option<IpAddr>>| {
+        let mut nearest = peer;
+        for hop in hops.take(MOST_HOPS) {
+            let Some(hop) = hop else { return nearest };
+            nearest = hop;
+            if !is_trusted(hop) {
+                return nearest;
+            }
+        }
+        nearest
+    };
+    let customary = headers
+        .contains_key(X_FORWARDED_FOR)
+        .then(|| walk(&mut customary_hops(headers)));
+    let standard = headers
+        .contains_key(FORWARDED)
+        .then(|| walk(&mut standard_hops(headers)));
+    match (customary, standard) {
+        (Some(one), Some(other)) if one != other => peer,
+        (Some(address), _) | (None, Some(address)) => address,
+        (None, None) => peer,
+    }
+}
+
+/// `X-Forwarded-For` from right to left; `None` for an element that is no address.
+fn customary_hops(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
+    headers
+        .get_all(X_FORWARDED_FOR)
+        .iter()
+        .rev()
+        .flat_map(|value| value.to_str().unwrap_or_default().rsplit(','))
+        .map(|element| parse_node(element.trim()))
+}
+
+/// The `for` parameters of `Forwarded` from right to left (RFC 7239 section 4).
+fn standard_hops(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
+    headers
+        .get_all(FORWARDED)
+        .iter()
+        .rev()
+        .flat_map(|value| value.to_str().unwrap_or_default().rsplit(','))
+        .map(|element| {
+            let mut nodes = element.split(';').filter_map(|pair| {
+                let (name, value) = pair.trim().split_once('=')?;
+                name.eq_ignore_ascii_case("for").then_some(value)
+            });
+            match (nodes.next(), nodes.next()) {
+                (Some(node), None) => parse_node(unquote(node)),
+                _ => None,
+            }
+        })
+}
+
+fn unquote(text: &str) -> &str {
+    text.strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or(text)
+}
+
+/// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`.
+fn parse_node(text: &str) -> Option<IpAddr> {
+    let bracketed = || {
+        let inner = text.strip_prefix('[')?.strip_suffix(']')?;
+        inner.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
+    };
+    let address = text
+        .parse()
+        .ok()
+        .or_else(bracketed)
+        .or_else(|| text.parse::<SocketAddr>().ok().map(|pair| pair.ip()))?;
+    Some(address.to_canonical())
+}
+
+/// What the edge states about a request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Edge<'a> {
+    pub(crate) client: IpAddr,
+    pub(crate) authority: &'a Authority,
+    pub(crate) secure: bool,
+    /// The version the client spoke, for `Via`.
+    pub(crate) version: Version,
+    pub(crate) pseudonym: &'a str,
+}
+
+/// Writes `X-Forwarded-*`, `X-Real-IP`, `Forwarded` and `Via`, replacing whatever stood there but earlier `Via` hops.
+pub(crate) fn state(headers: &mut HeaderMap, edge: &Edge<'_>) {
+    let (proto, usual) = if edge.secure {
+        ("https", 443)
+    } else {
+        ("http", 80)
+    };
+    let client = edge.client.to_string();
+    let host = edge.authority.to_string();
+    let node = match edge.client {
+        IpAddr::V4(_) => client.clone(),
+        IpAddr::V6(_) => format!("\"[{client}]\""),
+    };
+    let standard = format!(
+        "for={node};host=\"{host}\";proto={proto};by=_{}",
+        edge.pseudonym
+    );
+    put(headers, X_FORWARDED_FOR, client.clone());
+    put(headers, X_REAL_IP, client);
+    put(headers, X_FORWARDED_HOST, host);
+    put(headers, FORWARDED, standard);
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
+    let port = edge.authority.port.unwrap_or(usual);
+    headers.insert(X_FORWARDED_PORT, HeaderValue::from(port));
+    let version = match edge.version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        _ => "1.1",
+    };
+    if let Ok(via) = HeaderValue::try_from(format!("{version} {}", edge.pseudonym)) {
+        headers.append(VIA, via);
+    }
+}
+
+/// All values are built from parsed hosts and addresses, so they are header values; were one not, the field is absent
+/// rather than the client's.
+fn put(headers: &mut HeaderMap, name: HeaderName, text: String) {
+    match HeaderValue::try_from(text) {
+        Ok(value) => headers.insert(name, value),
+        Err(_) => headers.remove(name),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use http::{HeaderMap, HeaderName, HeaderValue, Version};
+    use ipnet::IpNet;
+    use proptest::prelude::*;
+
+    use super::{Edge, client_address, state};
+    use crate::base::Authority;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_str(value).unwrap(),
+            );
+        }
+        headers
+    }
+
+    fn trusted() -> Vec<IpNet> {
+        vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]
+    }
+
+    type Row = (
+        &'static str,
+        &'static [(&'static str, &'static str)],
+        &'static str,
+    );
+
+    const CHAINS: [Row; 16] = [
+        (
+            "198.51.100.1",
+            &[("x-forwarded-for", "192.0.2.1")],
+            "198.51.100.1",
+        ),
+        ("10.0.0.1", &[], "10.0.0.1"),
+        ("10.0.0.1", &[("x-forwarded-for", "192.0.2.1")], "192.0.2.1"),
+        (
+            "10.0.0.1",
+            &[("x-forwarded-for", "1.1.1.1, 192.0.2.1")],
+            "192.0.2.1",
+        ),
+        (
+            "10.0.0.1",
+            &[("x-forwarded-for", "1.1.1.1, 192.0.2.1, 10.0.0.2")],
+            "192.0.2.1",
+        ),
+        (
+            "10.0.0.1",
+            &[
+                ("x-forwarded-for", "192.0.2.1"),
+                ("x-forwarded-for", "10.0.0.2"),
+            ],
+            "192.0.2.1",
+        ),
+        (
+            "10.0.0.1",
+            &[("x-forwarded-for", "192.0.2.1, junk")],
+            "10.0.0.1",
+        ),
+        (
+            "10.0.0.1",
+            &[("x-forwarded-for", "junk, 10.0.0.2")],
+            "10.0.0.2",
+        ),
+        ("10.0.0.1", &[("x-forwarded-for", "")], "10.0.0.1"),
+        (
+            "10.0.0.1",
+            &[("x-forwarded-for", "10.0.0.3, 10.0.0.2")],
+            "10.0.0.3",
+        ),
+        (
+            "10.0.0.1",
+            &[("x-forwarded-for", "[2001:db8::1]:443")],
+            "2001:db8::1",
+        ),
+        (
+            "10.0.0.1",
+            &[("x-forwarded-for", "::ffff:192.0.2.9")],
+            "192.0.2.9",
+        ),
+        (
+            "fd00::1",
+            &[("forwarded", "for=\"[2001:db8::1]:4711\";proto=https")],
+            "2001:db8::1",
+        ),
+        (
+            "10.0.0.1",
+            &[("forwarded", "for=192.0.2.1;for=192.0.2.2")],
+            "10.0.0.1",
+        ),
+        (
+            "10.0.0.1",
+            &[("forwarded", "For=192.0.2.1, for=_hidden")],
+            "10.0.0.1",
+        ),
+        (
+            "10.0.0.1",
+            &[
+                ("x-forwarded-for", "192.0.2.1"),
+                ("forwarded", "for=192.0.2.2"),
+            ],
+            "10.0.0.1",
+        ),
+    ];
+
+    #[test]
+    fn the_right_most_untrusted_address_is_the_client() {
+        for (peer, pairs, expected) in CHAINS {
+            let found = client_address(peer.parse().unwrap(), &headers(pairs), &trusted());
+            assert_eq!(
+                found,
+                expected.parse::<IpAddr>().unwrap(),
+                "{peer} {pairs:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn upstreams_learn_what_the_edge_knows_and_nothing_else() {
+        let mut map = headers(&[("x-forwarded-for", "6.6.6.6"), ("via", "1.1 before")]);
+        let authority = Authority::parse("app.example").unwrap();
+        state(
+            &mut map,
+            &Edge {
+                client: "2001:db8::17".parse().unwrap(),
+                authority: &authority,
+                secure: true,
+                version: Version::HTTP_2,
+                pseudonym: "portcullis",
+            },
+        );
+        let rows = [
+            ("x-forwarded-for", "2001:db8::17"),
+            ("x-real-ip", "2001:db8::17"),
+            ("x-forwarded-host", "app.example"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-port", "443"),
+            (
+                "forwarded",
+                "for=\"[2001:db8::17]\";host=\"app.example\";proto=https;by=_portcullis",
+            ),
+        ];
+        for (name, value) in rows {
+            let values: Vec<_> = map.get_all(name).iter().collect();
+            assert_eq!(values, [value], "{name}");
+        }
+        let via: Vec<_> = map.get_all("via").iter().collect();
+        assert_eq!(via, ["1.1 before", "2 portcullis"]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_client_cannot_choose_its_address_through_a_proxy_that_appends(invented in "[0-9a-f:.,\\[\\] \"]{0,40}") {
+            let value = format!("{invented}, 192.0.2.1");
+            let map = headers(&[("x-forwarded-for", &value)]);
+            let found = client_address("10.0.0.1".parse().unwrap(), &map, &trusted());
+            prop_assert_eq!(found, "192.0.2.1".parse::<IpAddr>().unwrap());
+        }
+    }
+}

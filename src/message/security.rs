@@ -1,0 +1,250 @@
+//! What the edge says and unsays in every answer.
+//!
+//! Strict-Transport-Security stands on every answer through TLS, errors included, with our value only. An upstream
+//! cannot set or clear our cookies, move browsers to another port, or tell its product and version.
+
+use http::StatusCode;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use super::{Rules, hop};
+
+const ALT_SVC: HeaderName = HeaderName::from_static("alt-svc");
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
+const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
+
+/// What an upstream must not say to a browser.
+const UNSAID: [HeaderName; 10] = [
+    header::SERVER,
+    HeaderName::from_static("x-powered-by"),
+    HeaderName::from_static("x-aspnet-version"),
+    HeaderName::from_static("x-aspnetmvc-version"),
+    HeaderName::from_static("x-generator"),
+    header::PUBLIC_KEY_PINS,
+    header::PUBLIC_KEY_PINS_REPORT_ONLY,
+    ALT_SVC,
+    header::STRICT_TRANSPORT_SECURITY,
+    header::PROXY_AUTHENTICATE,
+];
+
+/// Policy of our own pages: no inline script or style, no frames, nothing from elsewhere.
+pub(crate) const OWN_PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+    img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'; \
+    require-trusted-types-for 'script'";
+
+const OWN_PAGE_PERMISSIONS: &str = "accelerometer=(), camera=(), display-capture=(), fullscreen=(), geolocation=(), \
+    gyroscope=(), magnetometer=(), microphone=(), midi=(), payment=(), \
+    publickey-credentials-create=(self), publickey-credentials-get=(self), screen-wake-lock=(), usb=(), \
+    xr-spatial-tracking=()";
+
+/// A route's wishes for the headers of its answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ResponseRules {
+    pub(crate) set: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) remove: Vec<HeaderName>,
+}
+
+/// Cleans the headers of an upstream's answer. `finish` must follow, as for every answer.
+pub(crate) fn from_upstream(
+    status: StatusCode,
+    headers: &mut HeaderMap,
+    rules: &Rules,
+    route: &ResponseRules,
+) {
+    let protocol = (status == StatusCode::SWITCHING_PROTOCOLS)
+        .then(|| headers.get(header::UPGRADE).cloned())
+        .flatten();
+    hop::strip(headers);
+    if let Some(protocol) = protocol {
+        headers.insert(header::UPGRADE, protocol);
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+    for name in &UNSAID {
+        headers.remove(name);
+    }
+    // `"cookies"` or `"*"` would sign the person out of this host.
+    headers.remove(CLEAR_SITE_DATA);
+    strip_ours(headers);
+    rules.cookies.strip_response(headers);
+    headers
+        .entry(header::X_CONTENT_TYPE_OPTIONS)
+        .or_insert(HeaderValue::from_static("nosniff"));
+    for name in &route.remove {
+        headers.remove(name);
+    }
+    for (name, value) in &route.set {
+        headers.insert(name, value.clone());
+    }
+}
+
+/// Removes names that only Portcullis may use in an answer.
+fn strip_ours(headers: &mut HeaderMap) {
+    let ours: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("x-portcullis-"))
+        .cloned()
+        .collect();
+    for name in ours {
+        headers.remove(name);
+    }
+}
+
+/// Headers of a page or a problem document of our own.
+pub(crate) fn own_answer(headers: &mut HeaderMap) {
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, OWN_PAGE_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (PERMISSIONS_POLICY, OWN_PAGE_PERMISSIONS),
+        (OPENER_POLICY, "same-origin"),
+        (RESOURCE_POLICY, "same-origin"),
+        (ROBOTS, "noindex"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+}
+
+/// The last step of every answer, whoever made it.
+pub(crate) fn finish(headers: &mut HeaderMap, secure: bool, rules: &Rules) {
+    headers.remove(header::SERVER);
+    // RFC 6797 section 7.2: never through plain HTTP.
+    if secure {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, rules.hsts.clone());
+    } else {
+        headers.remove(header::STRICT_TRANSPORT_SECURITY);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+    use super::{ResponseRules, finish, from_upstream, own_answer};
+    use crate::message::Rules;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
+        headers
+    }
+
+    fn answered(pairs: &[(&'static str, &'static str)], route: &ResponseRules) -> HeaderMap {
+        let rules = Rules::default();
+        let mut map = headers(pairs);
+        from_upstream(StatusCode::OK, &mut map, &rules, route);
+        finish(&mut map, true, &rules);
+        map
+    }
+
+    #[test]
+    fn there_is_one_transport_security_header_and_it_is_ours() {
+        let map = answered(
+            &[
+                ("strict-transport-security", "max-age=0"),
+                ("strict-transport-security", "max-age=1"),
+            ],
+            &ResponseRules::default(),
+        );
+        let values: Vec<_> = map.get_all("strict-transport-security").iter().collect();
+        assert_eq!(values, ["max-age=63072000; includeSubDomains"]);
+    }
+
+    #[test]
+    fn plain_answers_carry_no_transport_security() {
+        let mut map = headers(&[("strict-transport-security", "max-age=1")]);
+        finish(&mut map, false, &Rules::default());
+        assert!(map.is_empty());
+    }
+
+    #[test]
+    fn an_upstream_cannot_speak_for_the_edge() {
+        let map = answered(
+            &[
+                ("server", "nginx/1.2"),
+                ("x-powered-by", "PHP"),
+                ("alt-svc", "h3=\":8443\""),
+                ("clear-site-data", "\"cookies\""),
+                ("x-portcullis-user", "root"),
+                ("connection", "keep-alive, x-inner"),
+                ("x-inner", "1"),
+                ("set-cookie", "__Host-portcullis=stolen; Path=/"),
+                ("set-cookie", "app=1; Path=/"),
+                ("content-type", "text/html"),
+            ],
+            &ResponseRules::default(),
+        );
+        let mut names: Vec<_> = map.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            [
+                "content-type",
+                "set-cookie",
+                "strict-transport-security",
+                "x-content-type-options"
+            ]
+        );
+        assert_eq!(map["set-cookie"], "app=1; Path=/; Secure");
+    }
+
+    #[test]
+    fn a_route_sets_and_removes_headers_of_its_answers() {
+        let route = ResponseRules {
+            set: vec![(
+                HeaderName::from_static("x-frame-options"),
+                HeaderValue::from_static("DENY"),
+            )],
+            remove: vec![HeaderName::from_static("x-debug")],
+        };
+        let map = answered(&[("x-debug", "1"), ("x-frame-options", "ALLOWALL")], &route);
+        assert_eq!(map["x-frame-options"], "DENY");
+        assert!(!map.contains_key("x-debug"));
+    }
+
+    #[test]
+    fn switching_protocols_keeps_its_two_headers() {
+        let mut map = headers(&[
+            ("upgrade", "websocket"),
+            ("connection", "Upgrade, x"),
+            ("x", "1"),
+        ]);
+        let route = ResponseRules::default();
+        from_upstream(
+            StatusCode::SWITCHING_PROTOCOLS,
+            &mut map,
+            &Rules::default(),
+            &route,
+        );
+        assert_eq!(map["upgrade"], "websocket");
+        assert_eq!(map["connection"], "upgrade");
+        assert!(!map.contains_key("x"));
+    }
+
+    #[test]
+    fn own_pages_are_closed_to_scripts_frames_and_caches() {
+        let mut map = HeaderMap::new();
+        own_answer(&mut map);
+        let policy = map["content-security-policy"].to_str().unwrap();
+        for part in [
+            "default-src 'none'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+        ] {
+            assert!(policy.contains(part), "{part}");
+        }
+        assert!(!policy.contains("unsafe"));
+        assert_eq!(map["cache-control"], "no-store");
+        assert_eq!(map["referrer-policy"], "no-referrer");
+    }
+}

@@ -1,0 +1,52 @@
+//! From configuration and policy files to [`Policies`], and the policy tests that they have to pass.
+
+use std::collections::BTreeSet;
+
+use crate::authz::cases::{self, Case, Report};
+use crate::authz::lint::Names;
+use crate::authz::{Groups, Inputs, Policies, RouteFacts, load};
+use crate::config::{Config, Problems};
+use crate::route::RouteTable;
+
+/// Whose tenant people in tests have when none is written.
+const USUAL_TENANT: &str = "default";
+
+/// Compiles the policy folder together with what the routes themselves say; `None` when there was an error.
+pub(super) fn compile(config: &Config, generation: u64, problems: &mut Problems) -> Option<Policies> {
+    let files = load::read_folder(&config.policy.dir.value, problems);
+    let routes = RouteFacts::all(config);
+    let names = Names {
+        groups: config.groups.keys().map(|name| (name.clone(), None)).collect(),
+        services: BTreeSet::new(),
+        tenants: config.tenants.keys().cloned().collect(),
+        // People's groups live in the database, so a name unknown here may well be known there.
+        complete: false,
+    };
+    let inputs = Inputs {
+        generation,
+        files: &files,
+        routes: &routes,
+        groups: &Groups::new(&config.groups),
+        names: &names,
+        step_up: config.session.step_up,
+        zone: &config.server.timezone.zone,
+    };
+    Policies::compile(&inputs, problems)
+}
+
+/// The test cases of the configured folder.
+pub(super) fn cases(config: &Config, routes: &RouteTable, problems: &mut Problems) -> Vec<Case> {
+    let files = load::read_files(&config.policy_tests(), "toml", problems);
+    let locate = |host: &str, path: &str| {
+        let host = crate::base::Host::parse(host).ok()?;
+        routes.find(&host, path).map(|route| route.name.clone())
+    };
+    cases::read(&files, USUAL_TENANT, &locate, problems)
+}
+
+/// Runs every case; one that fails is an error.
+pub(super) fn test(policies: &Policies, cases: &[Case], problems: &mut Problems) -> Report {
+    let report = cases::run(policies, cases, "");
+    report.add_to(problems);
+    report
+}

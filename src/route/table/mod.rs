@@ -1,0 +1,146 @@
+//! Finds the route of a host and a path: two hash look-ups at most for the host, one per segment for the path.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use super::Route;
+use super::rule::{General, Session};
+use crate::base::{Host, RouteName};
+use crate::config::{Config, HostPattern, Problems};
+use crate::message::body::Bound;
+
+/// All routes. Looking one up allocates nothing.
+#[derive(Debug, Default)]
+pub(crate) struct RouteTable {
+    /// In the order of their names.
+    routes: Vec<Arc<Route>>,
+    exact: HashMap<Host, Paths>,
+    /// By the part after `*.`; the star stands for exactly one label, as in certificates (RFC 6125 section 6.4.3).
+    wildcard: HashMap<Host, Paths>,
+}
+
+/// The routes of one host.
+#[derive(Debug, Default)]
+struct Paths {
+    root: Option<Arc<Route>>,
+    /// Without the root.
+    prefixes: HashMap<String, Arc<Route>>,
+    /// Most segments of any prefix: deeper ones need not be looked up.
+    deepest: usize,
+}
+
+impl RouteTable {
+    /// Compiles the routes of a configuration. Two that match equally are an error.
+    pub(crate) fn compile(config: &Config, problems: &mut Problems) -> Self {
+        let general = General {
+            body: Bound {
+                bytes: config.server.limits.body_bytes,
+                idle: config.server.limits.body_timeout,
+            },
+            session: Session {
+                lifetime: config.session.lifetime,
+                idle: config.session.idle,
+                step_up: config.session.step_up,
+            },
+        };
+        let mut table = Self::default();
+        for written in config.routes.values() {
+            let route = Arc::new(Route::compile(table.routes.len(), written, general));
+            if let Some(first) = table.insert(&route) {
+                problems
+                    .error("PC1401")
+                    .message(format!(
+                        "[route.{first}] and [route.{}] both match {} {}",
+                        route.name, route.host, route.prefix
+                    ))
+                    .at(written.host.at())
+                    .help("give one of them another host or path");
+            }
+        }
+        table
+    }
+
+    /// Gives the name of the route that stands there already.
+    fn insert(&mut self, route: &Arc<Route>) -> Option<RouteName> {
+        let paths = match &route.host {
+            HostPattern::Exact(host) => self.exact.entry(host.clone()).or_default(),
+            HostPattern::Wildcard(suffix) => self.wildcard.entry(suffix.clone()).or_default(),
+        };
+        let first = paths.insert(route);
+        if first.is_none() {
+            self.routes.push(Arc::clone(route));
+        }
+        first
+    }
+
+    /// The route of a canonical path on a host, if there is one.
+    pub(crate) fn find(&self, host: &Host, path: &str) -> Option<&Arc<Route>> {
+        self.paths(host)?.find(path)
+    }
+
+    /// `true` when some route answers for the host, whatever the path.
+    pub(crate) fn knows(&self, host: &Host) -> bool {
+        self.paths(host).is_some()
+    }
+
+    fn paths(&self, host: &Host) -> Option<&Paths> {
+        if let Some(paths) = self.exact.get(host) {
+            return Some(paths);
+        }
+        let (_label, suffix) = host.as_str().split_once('.')?;
+        self.wildcard.get(suffix)
+    }
+
+    /// In the order of their names; the index of a route is its position here.
+    pub(crate) fn routes(&self) -> &[Arc<Route>] {
+        &self.routes
+    }
+
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<Route>> {
+        self.routes
+            .binary_search_by(|route| route.name.as_str().cmp(name))
+            .ok()
+            .and_then(|index| self.routes.get(index))
+    }
+}
+
+impl Paths {
+    fn insert(&mut self, route: &Arc<Route>) -> Option<RouteName> {
+        if route.prefix == "/" {
+            if let Some(first) = &self.root {
+                return Some(first.name.clone());
+            }
+            self.root = Some(Arc::clone(route));
+            return None;
+        }
+        match self.prefixes.entry(route.prefix.clone()) {
+            Entry::Occupied(first) => Some(first.get().name.clone()),
+            Entry::Vacant(free) => {
+                free.insert(Arc::clone(route));
+                let segments = route.prefix.matches('/').count();
+                self.deepest = self.deepest.max(segments);
+                None
+            }
+        }
+    }
+
+    /// The longest prefix of whole segments. `OPTIONS *` has no path and so no route.
+    fn find(&self, path: &str) -> Option<&Arc<Route>> {
+        if !path.starts_with('/') {
+            return None;
+        }
+        let ends = path
+            .match_indices('/')
+            .map(|(at, _)| at)
+            .skip(1)
+            .chain(std::iter::once(path.len()));
+        ends.take(self.deepest)
+            .filter_map(|end| self.prefixes.get(path.get(..end)?))
+            .last()
+            .or(self.root.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests;

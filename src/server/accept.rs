@@ -1,0 +1,216 @@
+//! Takes connections from a listener, as many as the caps allow, and hands each to its own task.
+//!
+//! The loop ends only when the process drains. Running out of file descriptors slows it down; it never dies of it.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::tasks::Tasks;
+
+/// Pause after an error that says the machine is out of something.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A connection that passed the caps.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) socket: TcpStream,
+    pub(crate) address: SocketAddr,
+    /// Counts the connection until it is dropped.
+    pub(crate) pass: Pass,
+}
+
+/// Counts open connections, in all and per address; shared by all workers.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    total: usize,
+    per_address: usize,
+    open: AtomicUsize,
+    by_address: DashMap<Neighbour, usize>,
+    refused: AtomicU64,
+}
+
+/// What counts as one address: an IPv4 address, or an IPv6 network of 64 bits, which one customer gets as a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Neighbour {
+    V4(u32),
+    V6(u64),
+}
+
+impl From<IpAddr> for Neighbour {
+    fn from(ip: IpAddr) -> Self {
+        match ip.to_canonical() {
+            IpAddr::V4(ip) => Self::V4(ip.to_bits()),
+            IpAddr::V6(ip) => {
+                let [a, b, c, d, ..] = ip.segments();
+                Self::V6(
+                    [a, b, c, d]
+                        .iter()
+                        .fold(0, |network, part| (network << 16) | u64::from(*part)),
+                )
+            }
+        }
+    }
+}
+
+/// A place among the open connections, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    gate: Arc<Gate>,
+    neighbour: Neighbour,
+}
+
+impl Gate {
+    pub(crate) fn new(total: usize, per_address: usize) -> Arc<Self> {
+        Arc::new(Self {
+            total,
+            per_address,
+            open: AtomicUsize::new(0),
+            by_address: DashMap::new(),
+            refused: AtomicU64::new(0),
+        })
+    }
+
+    /// A place for a connection from `ip`; `None` when a cap is reached.
+    pub(crate) fn enter(self: &Arc<Self>, ip: IpAddr) -> Option<Pass> {
+        if self.open.fetch_add(1, Ordering::Relaxed) >= self.total {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        let neighbour = Neighbour::from(ip);
+        let admitted = {
+            let mut count = self.by_address.entry(neighbour).or_insert(0);
+            let admitted = *count < self.per_address;
+            *count += usize::from(admitted);
+            admitted
+        };
+        if !admitted {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Pass {
+            gate: Arc::clone(self),
+            neighbour,
+        })
+    }
+
+    /// Connections open now.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Connections closed at once because a cap was reached.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.gate.open.fetch_sub(1, Ordering::Relaxed);
+        if let Entry::Occupied(mut entry) = self.gate.by_address.entry(self.neighbour) {
+            if *entry.get() > 1 {
+                *entry.get_mut() -= 1;
+            } else {
+                entry.remove();
+            }
+        }
+    }
+}
+
+/// Accepts until the tasks drain; `serve` runs as a task of its own for every connection.
+pub(crate) async fn accept_loop<S, F>(
+    listener: TcpListener,
+    gate: Arc<Gate>,
+    tasks: Tasks,
+    serve: S,
+) where
+    S: Fn(Accepted) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let draining = tasks.draining().clone();
+    while let Some(outcome) = draining.run_until_cancelled(listener.accept()).await {
+        let (socket, address) = match outcome {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if !concerns_one_connection(&error) {
+                    tracing::error!(%error, "connections cannot be accepted for the moment");
+                    draining
+                        .run_until_cancelled(tokio::time::sleep(PAUSE))
+                        .await;
+                }
+                continue;
+            }
+        };
+        let Some(pass) = gate.enter(address.ip()) else {
+            tracing::debug!(%address, "too many connections");
+            continue;
+        };
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "a connection was gone before it began");
+            continue;
+        }
+        drop(tasks.spawn(
+            "connection",
+            serve(Accepted {
+                socket,
+                address,
+                pass,
+            }),
+        ));
+    }
+}
+
+/// The client went away between its connection and our `accept`; the next one is not affected.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Gate;
+
+    #[test]
+    fn caps_hold_in_all_and_per_address_and_places_come_back() {
+        let gate = Gate::new(3, 2);
+        let enter = |ip: &str| gate.enter(ip.parse().unwrap());
+        let first = enter("192.0.2.1");
+        let second = enter("::ffff:192.0.2.1");
+        assert!(first.is_some() && second.is_some());
+        assert!(enter("192.0.2.1").is_none());
+        let third = enter("192.0.2.2");
+        assert!(third.is_some());
+        assert!(enter("192.0.2.3").is_none());
+        drop(first);
+        assert!(enter("192.0.2.1").is_some());
+        drop((second, third));
+        assert_eq!((gate.open(), gate.refused()), (0, 2));
+        assert!(gate.by_address.is_empty());
+    }
+
+    #[test]
+    fn one_ipv6_network_is_one_address() {
+        let gate = Gate::new(10, 1);
+        let first = gate.enter("2001:db8:0:1::1".parse().unwrap());
+        assert!(first.is_some());
+        assert!(
+            gate.enter("2001:db8:0:1:ffff::9".parse().unwrap())
+                .is_none()
+        );
+        assert!(gate.enter("2001:db8:0:2::1".parse().unwrap()).is_some());
+    }
+}

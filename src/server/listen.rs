@@ -1,0 +1,173 @@
+//! Opens the listening sockets: one per worker on the same address, so that the kernel spreads connections.
+//!
+//! An address that somebody else holds is reported with the holder; sharing it in silence would split the traffic.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections that wait for `accept`; a burst of this size is not refused.
+const BACKLOG: i32 = 1024;
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ListenError {
+    #[error("the address {address} is taken{}", by(.holder.as_ref()))]
+    Taken {
+        address: SocketAddr,
+        holder: Option<Holder>,
+    },
+    #[error("this process may not listen on {address}; ports below 1024 need CAP_NET_BIND_SERVICE")]
+    NotPermitted { address: SocketAddr },
+    #[error("this machine has no address {address}")]
+    NotHere { address: SocketAddr },
+    #[error("cannot listen on {address}")]
+    Other {
+        address: SocketAddr,
+        source: io::Error,
+    },
+}
+
+/// The process that listens on an address already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) pid: u32,
+    pub(crate) name: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (process {})", self.name, self.pid)
+    }
+}
+
+fn by(holder: Option<&Holder>) -> String {
+    holder.map_or_else(String::new, |holder| format!(" by {holder}"))
+}
+
+/// Opens `count` listeners on `address`, non-blocking. Port 0 picks one free port for all of them.
+pub(crate) fn listen(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, ListenError> {
+    let explain = |error| explain(address, error);
+    // Without SO_REUSEPORT the kernel refuses an address that anybody holds, which is the answer wanted here.
+    drop(open(address, false).map_err(explain)?);
+    let first = open(address, true).map_err(explain)?;
+    let address = first.local_addr().map_err(explain)?;
+    let mut listeners = vec![first];
+    while listeners.len() < count {
+        listeners.push(open(address, true).map_err(explain)?);
+    }
+    Ok(listeners)
+}
+
+fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        // `[::]` means every address of the machine; a named address means itself.
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+fn explain(address: SocketAddr, error: io::Error) -> ListenError {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => ListenError::Taken {
+            address,
+            holder: holder(address.port(), Path::new("/proc")),
+        },
+        io::ErrorKind::PermissionDenied => ListenError::NotPermitted { address },
+        io::ErrorKind::AddrNotAvailable => ListenError::NotHere { address },
+        _ => ListenError::Other {
+            address,
+            source: error,
+        },
+    }
+}
+
+/// The process that listens on `port`, as far as this user may see.
+fn holder(port: u16, proc: &Path) -> Option<Holder> {
+    let inodes: Vec<String> = ["net/tcp", "net/tcp6"]
+        .iter()
+        .filter_map(|file| std::fs::read_to_string(proc.join(file)).ok())
+        .flat_map(|table| listening_inodes(&table, port))
+        .map(|inode| format!("socket:[{inode}]"))
+        .collect();
+    std::fs::read_dir(proc).ok()?.flatten().find_map(|entry| {
+        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let holds = std::fs::read_dir(entry.path().join("fd"))
+            .ok()?
+            .flatten()
+            .filter_map(|file| std::fs::read_link(file.path()).ok())
+            .any(|link| {
+                inodes
+                    .iter()
+                    .any(|inode| link.as_os_str() == inode.as_str())
+            });
+        if !holds {
+            return None;
+        }
+        let name = std::fs::read_to_string(entry.path().join("comm")).ok()?;
+        Some(Holder {
+            pid,
+            name: name.trim().to_owned(),
+        })
+    })
+}
+
+/// Inodes of the sockets in state LISTEN (`0A`) on `port`, from the format of `/proc/net/tcp`.
+fn listening_inodes(table: &str, port: u16) -> Vec<String> {
+    table
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split_whitespace();
+            let local = fields.nth(1)?;
+            let state = fields.nth(1)?;
+            let inode = fields.nth(5)?;
+            let (_address, hex) = local.rsplit_once(':')?;
+            let same = u16::from_str_radix(hex, 16).ok()? == port;
+            (same && state == "0A").then(|| inode.to_owned())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ListenError, listen};
+
+    #[test]
+    fn several_listeners_share_one_port() {
+        let listeners = listen("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let ports: Vec<_> = listeners
+            .iter()
+            .map(|listener| listener.local_addr().unwrap().port())
+            .collect();
+        assert_eq!(ports, [ports[0]; 3]);
+    }
+
+    #[test]
+    fn a_taken_address_names_its_holder() {
+        let held = listen("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let address = held[0].local_addr().unwrap();
+        let Err(ListenError::Taken { holder, .. }) = listen(address, 1) else {
+            panic!("the address was taken twice");
+        };
+        assert_eq!(holder.unwrap().pid, std::process::id());
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_named_as_such() {
+        let refused = listen("192.0.2.1:0".parse().unwrap(), 1);
+        assert!(matches!(refused, Err(ListenError::NotHere { .. })));
+    }
+}

@@ -1,0 +1,156 @@
+//! The only place that spawns: every task has a name, is counted, and is found again by a drain.
+//!
+//! A panic ends the task it happens in and nothing else; it is counted and logged here, so that no defect is silent.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A handle to one group of tasks; clones mean the same group.
+#[derive(Debug, Clone)]
+pub(crate) struct Tasks {
+    tracker: TaskTracker,
+    draining: CancellationToken,
+    aborted: CancellationToken,
+    panics: Arc<AtomicU64>,
+}
+
+/// The task ended by a panic, or was aborted by a drain whose grace was over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the task did not come to its end")]
+pub(crate) struct Lost;
+
+/// Waits for a spawned task; dropping it leaves the task running.
+#[derive(Debug)]
+pub(crate) struct Spawned<T>(tokio::task::JoinHandle<Result<T, Lost>>);
+
+impl<T> Spawned<T> {
+    /// The task's result.
+    pub(crate) async fn finished(self) -> Result<T, Lost> {
+        self.0.await.unwrap_or(Err(Lost))
+    }
+}
+
+impl Tasks {
+    pub(crate) fn new() -> Self {
+        Self {
+            tracker: TaskTracker::new(),
+            draining: CancellationToken::new(),
+            aborted: CancellationToken::new(),
+            panics: Arc::new(AtomicU64::new(0)),
+        }
+    }
+
+    /// Runs `future` on the current runtime until it ends, panics, or a drain's grace is over.
+    pub(crate) fn spawn<F>(&self, name: &'static str, future: F) -> Spawned<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let panics = Arc::clone(&self.panics);
+        let aborted = self.aborted.clone();
+        Spawned(self.tracker.spawn(async move {
+            let caught = AssertUnwindSafe(future).catch_unwind();
+            let Some(outcome) = aborted.run_until_cancelled(caught).await else {
+                return Err(Lost);
+            };
+            outcome.map_err(|panic| {
+                panics.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(task = name, panic = panic_text(&*panic), "a task panicked");
+                Lost
+            })
+        }))
+    }
+
+    /// Cancelled as soon as a drain begins; long-lived tasks end their work in order when it is.
+    pub(crate) const fn draining(&self) -> &CancellationToken {
+        &self.draining
+    }
+
+    /// How many tasks have panicked since the start.
+    pub(crate) fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    /// How many tasks are running.
+    pub(crate) fn running(&self) -> usize {
+        self.tracker.len()
+    }
+
+    /// Tells every task to end, waits up to `grace`, then aborts the rest. Gives the number of those aborted.
+    pub(crate) async fn drain(&self, grace: Duration) -> usize {
+        self.draining.cancel();
+        self.tracker.close();
+        if tokio::time::timeout(grace, self.tracker.wait())
+            .await
+            .is_ok()
+        {
+            return 0;
+        }
+        let left = self.tracker.len();
+        self.aborted.cancel();
+        self.tracker.wait().await;
+        left
+    }
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// hyper runs each HTTP/2 stream through this, so a panic costs one stream.
+impl<F> hyper::rt::Executor<F> for Tasks
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, future: F) {
+        drop(self.spawn("http2-stream", future));
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&'static str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Lost, Tasks};
+
+    #[tokio::test]
+    async fn a_panic_is_counted_and_stays_in_its_task() {
+        let tasks = Tasks::new();
+        let broken = tasks.spawn("broken", async { panic!("on purpose") });
+        let sound = tasks.spawn("sound", async { 7 });
+        assert_eq!(broken.finished().await.map(|()| 0), Err(Lost));
+        assert_eq!(sound.finished().await, Ok(7));
+        assert_eq!(tasks.panics(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_drain_waits_for_tasks_that_end_and_aborts_those_that_do_not() {
+        let tasks = Tasks::new();
+        let stop = tasks.draining().clone();
+        let obedient = tasks.spawn("obedient", async move { stop.cancelled().await });
+        let stubborn = tasks.spawn("stubborn", std::future::pending::<()>());
+        assert_eq!(tasks.running(), 2);
+        assert_eq!(tasks.drain(Duration::from_millis(50)).await, 1);
+        assert_eq!(obedient.finished().await, Ok(()));
+        assert_eq!(stubborn.finished().await, Err(Lost));
+    }
+}

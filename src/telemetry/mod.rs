@@ -1,0 +1,8 @@
+//! What operators watch: the operational log and the metrics.
+//!
+//! Neither is the audit log: lines may be dropped, counters start at zero, and no person is named in them.
+
+pub(crate) mod logging;
+pub(crate) mod metrics;
+
+pub(crate) use metrics::Metrics;

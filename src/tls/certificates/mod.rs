@@ -1,0 +1,268 @@
+//! Which certificate answers which server name, and how it is replaced while connections arrive.
+//!
+//! A name without a certificate gets none: there is no default. A set of files that cannot be loaded whole never
+//! replaces the one in force. Within a name, the first certificate whose key the client can verify is served.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio_util::sync::CancellationToken;
+
+use super::internal_ca::InternalCa;
+use super::lint;
+pub(crate) use super::lint::{Finding, Loaded, Name};
+use crate::base::{Clock, Host, Timestamp};
+use crate::config::Profile;
+
+/// How often [`Certificates::watch`] looks at the files.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Where certificates come from.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// Pairs of PEM files: chain and key.
+    Files(Vec<(PathBuf, PathBuf)>),
+    /// Our own certificate authority, with one leaf for all hosts.
+    Internal(InternalCa),
+}
+
+/// The certificates to serve, as the configuration asks for them.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) source: Source,
+    pub(crate) profile: Profile,
+    /// Every host that a route or the portal uses; a wildcard route counts as [`Name::Wildcard`].
+    pub(crate) hosts: Vec<Name>,
+}
+
+/// The table of certificates in force.
+pub(crate) struct Certificates {
+    table: ArcSwap<Table>,
+    /// What the table was made from, and the files' state at that time.
+    origin: Mutex<(Wanted, Stamp)>,
+}
+
+type Stamp = Vec<Option<(SystemTime, u64)>>;
+
+#[derive(Debug, Default)]
+struct Table {
+    exact: HashMap<Host, Vec<Arc<CertifiedKey>>>,
+    /// Keyed by what follows the first label.
+    wildcard: HashMap<Host, Vec<Arc<CertifiedKey>>>,
+    renew_at: Option<Timestamp>,
+    list: Vec<Loaded>,
+}
+
+/// The certificates cannot be served; holds at least one error.
+#[derive(Debug, thiserror::Error)]
+#[error("the certificates cannot be served")]
+pub(crate) struct Rejected(pub(crate) Vec<Finding>);
+
+impl Certificates {
+    /// Loads everything; gives the warnings beside it.
+    pub(crate) fn load(wanted: Wanted, now: Timestamp) -> Result<(Self, Vec<Finding>), Rejected> {
+        let stamp = stamp(&wanted.source);
+        let (table, warnings) = Table::load(&wanted, now)?;
+        let certificates = Self {
+            table: ArcSwap::from_pointee(table),
+            origin: Mutex::new((wanted, stamp)),
+        };
+        Ok((certificates, warnings))
+    }
+
+    /// Loads a new set and puts it in force; on an error the old set stays.
+    pub(crate) fn replace(&self, wanted: Wanted, now: Timestamp) -> Result<Vec<Finding>, Rejected> {
+        let stamp = stamp(&wanted.source);
+        let loaded = Table::load(&wanted, now);
+        let mut origin = self.origin.lock();
+        // Also after a failure: the same broken file is reported once, not every few seconds.
+        origin.1 = stamp;
+        let (table, warnings) = loaded?;
+        origin.0 = wanted;
+        self.table.store(Arc::new(table));
+        Ok(warnings)
+    }
+
+    /// Looks at the files every few seconds and puts changed ones in force, until `stop`.
+    pub(crate) async fn watch(self: Arc<Self>, clock: Clock, stop: CancellationToken) {
+        while stop
+            .run_until_cancelled(tokio::time::sleep(LOOK_EVERY))
+            .await
+            .is_some()
+        {
+            self.look(clock.now());
+        }
+    }
+
+    /// One look of [`Self::watch`]; reads small files, which is quick enough for an event loop.
+    pub(crate) fn look(&self, now: Timestamp) {
+        let wanted = {
+            let origin = self.origin.lock();
+            let due = self.table.load().renew_at.is_some_and(|at| at <= now);
+            if !due && stamp(&origin.0.source) == origin.1 {
+                return;
+            }
+            origin.0.clone()
+        };
+        match self.replace(wanted, now) {
+            Ok(warnings) => {
+                tracing::info!("new certificates are in force");
+                for warning in warnings {
+                    tracing::warn!(code = warning.code(), "{warning}");
+                }
+            }
+            Err(Rejected(findings)) => {
+                for finding in findings {
+                    tracing::error!(
+                        code = finding.code(),
+                        "{finding}; the certificates in force stay"
+                    );
+                }
+            }
+        }
+    }
+
+    /// The certificates in force, for lists and metrics.
+    pub(crate) fn list(&self) -> Vec<Loaded> {
+        self.table.load().list.clone()
+    }
+
+    /// `true` when a certificate answers for this server name.
+    pub(crate) fn covers(&self, host: &Host) -> bool {
+        self.table.load().find(host).is_some()
+    }
+}
+
+impl fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificates").finish_non_exhaustive()
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let host = Host::parse(hello.server_name()?).ok()?;
+        let table = self.table.load();
+        table
+            .find(&host)?
+            .iter()
+            .find(|certified| {
+                certified
+                    .key
+                    .choose_scheme(hello.signature_schemes())
+                    .is_some()
+            })
+            .cloned()
+    }
+}
+
+impl Table {
+    fn load(wanted: &Wanted, now: Timestamp) -> Result<(Self, Vec<Finding>), Rejected> {
+        let mut findings = Vec::new();
+        let mut table = Self::default();
+        match &wanted.source {
+            Source::Files(files) => {
+                for (cert, key) in files {
+                    if let Some(loaded) =
+                        lint::load((cert, key), wanted.profile, now, &mut findings)
+                    {
+                        note_unused(cert, &loaded, &wanted.hosts, &mut findings);
+                        table.insert(loaded);
+                    }
+                }
+            }
+            Source::Internal(ca) => match ca.leaf(&wanted.hosts, now) {
+                Ok(leaf) => {
+                    table.renew_at = Some(leaf.renew_at);
+                    table.insert(leaf.loaded);
+                }
+                Err(error) => findings.push(Finding::InternalCa(error.to_string())),
+            },
+        }
+        table.note_uncovered(&wanted.hosts, &mut findings);
+        if findings.iter().any(Finding::is_error) {
+            return Err(Rejected(findings));
+        }
+        Ok((table, findings))
+    }
+
+    fn insert(&mut self, loaded: Loaded) {
+        for name in &loaded.names {
+            let (map, host) = match name {
+                Name::Exact(host) => (&mut self.exact, host),
+                Name::Wildcard(suffix) => (&mut self.wildcard, suffix),
+            };
+            map.entry(host.clone())
+                .or_default()
+                .push(Arc::clone(&loaded.key));
+        }
+        self.list.push(loaded);
+    }
+
+    fn find(&self, host: &Host) -> Option<&[Arc<CertifiedKey>]> {
+        let below = || {
+            let (_label, suffix) = host.as_str().split_once('.')?;
+            self.wildcard.get(suffix)
+        };
+        self.exact.get(host).or_else(below).map(Vec::as_slice)
+    }
+
+    fn note_uncovered(&self, hosts: &[Name], findings: &mut Vec<Finding>) {
+        for name in hosts {
+            let uncovered = match name {
+                Name::Exact(host) => self.find(host).is_none().then_some(host),
+                Name::Wildcard(suffix) => (!self.wildcard.contains_key(suffix)).then_some(suffix),
+            };
+            if let Some(host) = uncovered {
+                findings.push(Finding::HostUncovered(host.clone()));
+            }
+        }
+    }
+}
+
+fn note_unused(
+    path: &std::path::Path,
+    loaded: &Loaded,
+    hosts: &[Name],
+    findings: &mut Vec<Finding>,
+) {
+    for name in &loaded.names {
+        let used = hosts.iter().any(|host| match host {
+            Name::Exact(host) => name.covers(host),
+            Name::Wildcard(_) => {
+                host == name || matches!(name, Name::Exact(own) if host.covers(own))
+            }
+        });
+        if !used {
+            findings.push(Finding::NameUnused {
+                path: path.to_path_buf(),
+                name: name.to_string(),
+            });
+        }
+    }
+}
+
+/// Change time and length of every file, in order; `None` for a file that is not there.
+fn stamp(source: &Source) -> Stamp {
+    let Source::Files(files) = source else {
+        return Vec::new();
+    };
+    files
+        .iter()
+        .flat_map(|(cert, key)| [cert, key])
+        .map(|path| {
+            let metadata = std::fs::metadata(path).ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+use std::path::{Path, PathBuf};
+
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use tempfile::TempDir;
+
+use super::{Certificates, Rejected, Source, Wanted};
+use crate::base::{Host, Timestamp};
+use crate::config::Profile;
+use crate::tls::testing::name;
+
+/// In 2026; the certificates here are valid for the whole of that year.
+const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
+
+fn write(folder: &Path, stem: &str, names: &[&str]) -> (PathBuf, PathBuf) {
+    write_valid(folder, stem, names, (2026, 2027))
+}
+
+fn write_valid(
+    folder: &Path,
+    stem: &str,
+    names: &[&str],
+    (from, to): (i32, i32),
+) -> (PathBuf, PathBuf) {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+    let mut params = CertificateParams::new(names).unwrap();
+    params.not_before = rcgen::date_time_ymd(from, 1, 1);
+    params.not_after = rcgen::date_time_ymd(to, 1, 1);
+    let certificate = params.self_signed(&key).unwrap();
+    let (cert_path, key_path) = (
+        folder.join(format!("{stem}.crt")),
+        folder.join(format!("{stem}.key")),
+    );
+    std::fs::write(&cert_path, certificate.pem()).unwrap();
+    std::fs::write(&key_path, key.serialize_pem()).unwrap();
+    (cert_path, key_path)
+}
+
+fn wanted(files: Vec<(PathBuf, PathBuf)>, hosts: &[&str]) -> Wanted {
+    Wanted {
+        source: Source::Files(files),
+        profile: Profile::Intermediate,
+        hosts: hosts.iter().map(|host| name(host)).collect(),
+    }
+}
+
+fn codes(outcome: Result<(Certificates, Vec<super::Finding>), Rejected>) -> Vec<&'static str> {
+    let findings = match outcome {
+        Ok((_, findings)) | Err(Rejected(findings)) => findings,
+    };
+    findings.iter().map(super::Finding::code).collect()
+}
+
+#[test]
+fn exact_names_and_one_label_below_a_wildcard_are_covered() {
+    let folder = TempDir::new().unwrap();
+    let files = vec![
+        write(folder.path(), "a", &["a.example.com"]),
+        write(folder.path(), "w", &["*.apps.example.com"]),
+    ];
+    let wanted = wanted(files, &["a.example.com", "x.apps.example.com"]);
+    let (certificates, warnings) = Certificates::load(wanted, NOW).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let covers = |host: &str| certificates.covers(&Host::parse(host).unwrap());
+    assert!(covers("a.example.com") && covers("y.apps.example.com"));
+    assert!(
+        !covers("apps.example.com") && !covers("x.y.apps.example.com") && !covers("b.example.com")
+    );
+}
+
+#[test]
+fn every_fault_has_its_code() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    let load = |files, hosts: &[&str]| codes(Certificates::load(wanted(files, hosts), NOW));
+    let good = write(path, "good", &["a.example.com"]);
+    let other = write(path, "other", &["a.example.com"]);
+    let missing = (path.join("none.crt"), path.join("none.key"));
+    assert_eq!(load(vec![good.clone()], &["a.example.com"]), [""; 0]);
+    assert_eq!(load(vec![missing], &[]), ["PC3101"]);
+    assert_eq!(load(vec![(good.0.clone(), other.1)], &[]), ["PC3103"]);
+    let expired = write_valid(path, "old", &["a.example.com"], (2020, 2021));
+    assert_eq!(load(vec![expired], &[]), ["PC3104"]);
+    let future = write_valid(path, "new", &["a.example.com"], (2030, 2031));
+    assert_eq!(load(vec![future], &["a.example.com"]), ["PC3105"]);
+    assert_eq!(load(vec![write(path, "bare", &[])], &[]), ["PC3106"]);
+    assert_eq!(load(vec![good.clone()], &[]), ["PC3107"]);
+    let uncovered = load(vec![good], &["a.example.com", "b.example.com"]);
+    assert_eq!(uncovered, ["PC3108"]);
+}
+
+#[test]
+fn changed_files_come_into_force_and_broken_ones_do_not() {
+    let folder = TempDir::new().unwrap();
+    let pair = write(folder.path(), "a", &["a.example.com"]);
+    let wanted = wanted(vec![pair.clone()], &[]);
+    let (certificates, _) = Certificates::load(wanted, NOW).unwrap();
+    let served = || certificates.list()[0].key.cert[0].clone();
+    let first = served();
+    certificates.look(NOW);
+    assert_eq!(served(), first);
+
+    std::fs::write(&pair.0, "not a certificate, and longer or shorter").unwrap();
+    certificates.look(NOW);
+    assert_eq!(served(), first);
+
+    write(folder.path(), "a", &["a.example.com", "b.example.com"]);
+    certificates.look(NOW);
+    assert_ne!(served(), first);
+    assert!(certificates.covers(&Host::parse("b.example.com").unwrap()));
+}

@@ -1,0 +1,61 @@
+//! TLS on both sides: what we offer to clients, and what we demand of upstreams.
+//!
+//! No other module names a cipher suite, a key-exchange group or a certificate. There is one provider, aws-lc-rs.
+//! This module never opens a socket, and never turns verification of an upstream's certificate off.
+
+pub(crate) mod certificates;
+pub(crate) mod client;
+pub(crate) mod internal_ca;
+pub(crate) mod lint;
+pub(crate) mod server;
+pub(crate) mod setup;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::sync::Arc;
+
+use rustls::SupportedCipherSuite;
+use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
+
+pub(crate) use certificates::Certificates;
+pub(crate) use client::UpstreamTls;
+pub(crate) use server::Server;
+
+/// Mozilla guideline 6.0: the same four groups, in this order, in both profiles.
+const GROUPS: [&dyn SupportedKxGroup; 4] = [
+    kx_group::X25519MLKEM768,
+    kx_group::X25519,
+    kx_group::SECP256R1,
+    kx_group::SECP384R1,
+];
+
+/// TLS 1.3 suites of both profiles (RFC 8446 section 9.1 makes the first mandatory).
+const SUITES_13: [SupportedCipherSuite; 3] = [
+    cipher_suite::TLS13_AES_128_GCM_SHA256,
+    cipher_suite::TLS13_AES_256_GCM_SHA384,
+    cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+];
+
+/// TLS 1.2 suites of the intermediate profile; guideline 6.0 has no DHE.
+const SUITES_12: [SupportedCipherSuite; 6] = [
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    cipher_suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+];
+
+/// A provider that offers exactly the guideline's suites and groups, with or without those of TLS 1.2.
+fn provider(with_12: bool) -> Arc<CryptoProvider> {
+    let mut cipher_suites = SUITES_13.to_vec();
+    if with_12 {
+        cipher_suites.extend(SUITES_12);
+    }
+    Arc::new(CryptoProvider {
+        cipher_suites,
+        kx_groups: GROUPS.to_vec(),
+        ..aws_lc_rs::default_provider()
+    })
+}

@@ -1,0 +1,107 @@
+//! What a client may negotiate with us: Mozilla's profiles, strict ALPN, no 0-RTT, tickets that rotate.
+//!
+//! A ticket opens only the name it was issued for: rustls compares the server name of the first handshake with that of
+//! the resumption (`server::hs::can_resume`), and asks the certificate table before it resumes, so a name that is no
+//! longer served cannot be resumed either. Ticket keys live in memory, change every 6 hours and die after 12.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::server::{NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, SupportedProtocolVersion};
+
+use super::{Certificates, provider};
+use crate::config::{Profile, Protocols};
+
+const INTERMEDIATE: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+const MODERN: &[&SupportedProtocolVersion] = &[&TLS13];
+
+/// RFC 7301 protocol names, best first.
+pub(super) fn alpn(protocols: Protocols) -> Vec<Vec<u8>> {
+    let mut names = Vec::new();
+    if protocols.h2 {
+        names.push(b"h2".to_vec());
+    }
+    if protocols.h1 {
+        names.push(b"http/1.1".to_vec());
+    }
+    names
+}
+
+/// Settings that cannot be turned into a TLS configuration; only a defect of the crypto library leads here.
+#[derive(Debug, thiserror::Error)]
+#[error("the TLS library refuses the settings")]
+pub(crate) struct TlsSetupError(#[from] rustls::Error);
+
+/// The server side of TLS for all listeners; the settings can be replaced while it runs.
+#[derive(Debug)]
+pub(crate) struct Server {
+    certificates: Arc<Certificates>,
+    tickets: Arc<dyn ProducesTickets>,
+    current: ArcSwap<ServerConfig>,
+}
+
+impl Server {
+    pub(crate) fn new(
+        profile: Profile,
+        protocols: Protocols,
+        certificates: Arc<Certificates>,
+    ) -> Result<Self, TlsSetupError> {
+        let tickets = Ticketer::new()?;
+        let config = server_config(profile, protocols, &certificates, &tickets)?;
+        Ok(Self {
+            certificates,
+            tickets,
+            current: ArcSwap::from_pointee(config),
+        })
+    }
+
+    /// Puts new settings in force for connections accepted from now on; tickets stay valid.
+    pub(crate) fn replace(
+        &self,
+        profile: Profile,
+        protocols: Protocols,
+    ) -> Result<(), TlsSetupError> {
+        let config = server_config(profile, protocols, &self.certificates, &self.tickets)?;
+        self.current.store(Arc::new(config));
+        Ok(())
+    }
+
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        self.current.load_full()
+    }
+
+    pub(crate) const fn certificates(&self) -> &Arc<Certificates> {
+        &self.certificates
+    }
+}
+
+fn server_config(
+    profile: Profile,
+    protocols: Protocols,
+    certificates: &Arc<Certificates>,
+    tickets: &Arc<dyn ProducesTickets>,
+) -> Result<ServerConfig, TlsSetupError> {
+    let (provider, protocol_versions): (_, &[_]) = match profile {
+        Profile::Intermediate => (provider(true), INTERMEDIATE),
+        Profile::Modern => (provider(false), MODERN),
+    };
+    let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(certificates) as _;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(protocol_versions)?
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    config.alpn_protocols = alpn(protocols);
+    config.ticketer = Arc::clone(tickets);
+    // Each ticket costs a signature's fifth; a client needs one per connection.
+    config.send_tls13_tickets = 1;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.max_early_data_size = 0;
+    config.ignore_client_order = false;
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests;

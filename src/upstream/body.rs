@@ -1,0 +1,168 @@
+//! The answer's body on its way to the client.
+//!
+//! It is passed piece by piece, never gathered. A body that ends early fails, so that the client's connection breaks
+//! too and nobody takes a part for the whole. Its connection goes back to the pool only after a regular end.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::client::conn::http1;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::group::{Group, Running};
+use super::meter::Meter;
+use super::pool::Pools;
+use crate::message::{Body, BodyError};
+
+/// The way back into the pool.
+pub(super) struct Lease {
+    pub(super) pools: Pools,
+    pub(super) group: Arc<Group>,
+    /// `None` for HTTP/2, whose connection never left.
+    pub(super) sender: Option<http1::SendRequest<Body>>,
+    pub(super) running: Running,
+    pub(super) meter: Arc<Meter>,
+    /// Longest wait for the next piece.
+    pub(super) idle: Duration,
+}
+
+impl Lease {
+    /// The exchange ended in order.
+    pub(super) fn settle(self) {
+        // An answer before the end of the request leaves the rest of it on the line.
+        if let Some(sender) = self.sender
+            && self.meter.is_uploaded()
+        {
+            self.pools.put(&self.group, self.running.target(), sender);
+        }
+    }
+}
+
+/// The body of an answer.
+pub(super) struct Download {
+    body: Body,
+    lease: Option<Lease>,
+    /// When all of it must have arrived.
+    deadline: Option<Instant>,
+    idle: Duration,
+    /// Ends the body when the session behind the request is ended.
+    ended: Option<CancellationToken>,
+    wait: Option<Box<Wait>>,
+}
+
+struct Wait {
+    timer: Pin<Box<Sleep>>,
+    ended: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// The timer counts from the last piece on.
+    fresh: bool,
+}
+
+impl Download {
+    pub(super) fn new(
+        body: Body,
+        lease: Lease,
+        deadline: Option<Instant>,
+        ended: Option<CancellationToken>,
+    ) -> Self {
+        Self {
+            body,
+            idle: lease.idle,
+            lease: Some(lease),
+            deadline,
+            ended,
+            wait: None,
+        }
+    }
+
+    fn settle(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.settle();
+        }
+    }
+
+    /// Polled only while no piece is there: a body that keeps flowing pays for no timer.
+    fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
+        let until = || {
+            let idle = Instant::now() + self.idle;
+            self.deadline.map_or(idle, |deadline| deadline.min(idle))
+        };
+        let wait = self.wait.get_or_insert_with(|| {
+            Box::new(Wait {
+                timer: Box::pin(sleep_until(until())),
+                ended: self
+                    .ended
+                    .clone()
+                    .map(|token| Box::pin(token.cancelled_owned())),
+                fresh: true,
+            })
+        });
+        if !wait.fresh {
+            wait.timer.as_mut().reset(until());
+            wait.fresh = true;
+        }
+        if let Some(ended) = &mut wait.ended
+            && ended.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(BodyError::Cancelled);
+        }
+        wait.timer
+            .as_mut()
+            .poll(cx)
+            .map(|()| BodyError::Stalled { waited: self.idle })
+    }
+}
+
+impl HttpBody for Download {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        if this
+            .ended
+            .as_ref()
+            .is_some_and(CancellationToken::is_cancelled)
+        {
+            this.lease = None;
+            this.body = Body::Empty;
+            return Poll::Ready(Some(Err(BodyError::Cancelled)));
+        }
+        let Poll::Ready(polled) = Pin::new(&mut this.body).poll_frame(cx) else {
+            let error = ready!(this.poll_wait(cx));
+            this.lease = None;
+            return Poll::Ready(Some(Err(error)));
+        };
+        if let Some(wait) = &mut this.wait {
+            wait.fresh = false;
+        }
+        match &polled {
+            Some(Ok(frame)) => {
+                if let (Some(lease), Some(data)) = (&this.lease, frame.data_ref()) {
+                    lease.meter.add_down(data.len());
+                }
+                if this.body.is_end_stream() {
+                    this.settle();
+                }
+            }
+            Some(Err(_)) => this.lease = None,
+            None => this.settle(),
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

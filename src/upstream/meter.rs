@@ -1,0 +1,121 @@
+//! What one exchange carried in each direction, readable while it runs and after it ended.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use crate::base::Reason;
+use crate::message::{Body, BodyError};
+
+/// Counters of one exchange.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    up: AtomicU64,
+    down: AtomicU64,
+    uploaded: AtomicBool,
+    fault: OnceLock<Reason>,
+}
+
+impl Meter {
+    /// Bytes of content taken from the client.
+    pub(crate) fn up(&self) -> u64 {
+        self.up.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of content taken from the upstream.
+    pub(crate) fn down(&self) -> u64 {
+        self.down.load(Ordering::Relaxed)
+    }
+
+    /// The whole request has been handed to the connection.
+    pub(super) fn is_uploaded(&self) -> bool {
+        self.uploaded.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_uploaded(&self) {
+        self.uploaded.store(true, Ordering::Release);
+    }
+
+    pub(super) fn add_up(&self, bytes: usize) {
+        self.up.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_down(&self, bytes: usize) {
+        self.down.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Why the request's body ended early, when it did.
+    pub(crate) fn fault(&self) -> Option<Reason> {
+        self.fault.get().copied()
+    }
+}
+
+/// The request's body on its way to the upstream.
+pub(super) struct Upload {
+    body: Body,
+    meter: Arc<Meter>,
+}
+
+impl Upload {
+    /// Counts `body` in `meter`; an empty body is handed on as it is.
+    pub(super) fn wrap(body: Body, meter: &Arc<Meter>) -> Body {
+        if body.is_end_stream() {
+            meter.set_uploaded();
+            return Body::Empty;
+        }
+        Body::wrap(Self {
+            body,
+            meter: Arc::clone(meter),
+        })
+    }
+}
+
+impl HttpBody for Upload {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                this.meter.add_up(frame.data_ref().map_or(0, Bytes::len));
+                if this.body.is_end_stream() {
+                    this.meter.set_uploaded();
+                }
+            }
+            Some(Err(error)) => {
+                // Only the first fault counts; a second one cannot come from the same body.
+                this.meter.fault.get_or_init(|| reason_of(error));
+            }
+            None => this.meter.set_uploaded(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+const fn reason_of(error: &BodyError) -> Reason {
+    match error {
+        BodyError::TooLarge { .. } => Reason::BodyTooLarge,
+        BodyError::Stalled { .. } => Reason::RequestTimeout,
+        BodyError::LengthDiffers => Reason::MalformedRequest,
+        BodyError::Cancelled => Reason::SessionEnded,
+        BodyError::Connection(_) => Reason::ClientClosed,
+    }
+}

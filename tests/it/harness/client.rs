@@ -1,0 +1,133 @@
+//! An HTTP client that does exactly what it is told: no redirects, no retries, TLS verified against the site's CA.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// A complete answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) trailers: Option<HeaderMap>,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.to_vec()).unwrap()
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn location(&self) -> &str {
+        self.header("location").expect("the answer is no redirect")
+    }
+}
+
+/// Opens TLS connections to one address under any server name.
+#[derive(Clone)]
+pub(crate) struct Client {
+    pub(crate) address: SocketAddr,
+    roots: Arc<RootCertStore>,
+}
+
+impl Client {
+    /// `ca` is the PEM of the authority that signed the site's certificates.
+    pub(crate) fn new(address: SocketAddr, ca: &[u8]) -> Self {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(ca) {
+            roots.add(certificate.unwrap()).unwrap();
+        }
+        Self {
+            address,
+            roots: Arc::new(roots),
+        }
+    }
+
+    pub(crate) fn tls_config(&self, protocols: &[&[u8]]) -> ClientConfig {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(Arc::clone(&self.roots))
+            .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        config
+    }
+
+    pub(crate) async fn connect(
+        &self,
+        server_name: &str,
+        protocols: &[&[u8]],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        let name = ServerName::try_from(server_name.to_owned()).unwrap();
+        TlsConnector::from(Arc::new(self.tls_config(protocols)))
+            .connect(name, stream)
+            .await
+    }
+
+    /// Sends `request` over HTTP/1.1 on a connection of its own; its URI is the target, its `Host` header names the server.
+    pub(crate) async fn send(&self, server_name: &str, request: Request<Full<Bytes>>) -> Answer {
+        let stream = self.connect(server_name, &[b"http/1.1"]).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .unwrap();
+        tokio::spawn(async move { drop(connection.await) });
+        collect(sender.send_request(request).await.unwrap()).await
+    }
+
+    /// Sends `request` over HTTP/2 on a connection of its own.
+    pub(crate) async fn send_h2(&self, server_name: &str, request: Request<Full<Bytes>>) -> Answer {
+        let stream = self.connect(server_name, &[b"h2"]).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                .await
+                .unwrap();
+        tokio::spawn(async move { drop(connection.await) });
+        collect(sender.send_request(request).await.unwrap()).await
+    }
+
+    /// Writes `bytes` as they are and reads until the server closes the connection.
+    pub(crate) async fn raw(&self, server_name: &str, bytes: &[u8]) -> String {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut stream = self.connect(server_name, &[b"http/1.1"]).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let mut answer = Vec::new();
+        let read = tokio::time::timeout(super::PATIENCE, stream.read_to_end(&mut answer)).await;
+        // A close without close_notify is an error to rustls; what was read before it counts.
+        drop(read.expect("the server kept the connection open"));
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+async fn collect(response: http::Response<hyper::body::Incoming>) -> Answer {
+    let (head, body) = response.into_parts();
+    let collected = body.collect().await.expect("the answer ended early");
+    let trailers = collected.trailers().cloned();
+    Answer {
+        status: StatusCode::as_u16(&head.status),
+        headers: head.headers,
+        trailers,
+        body: collected.to_bytes(),
+    }
+}

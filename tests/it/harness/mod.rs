@@ -1,0 +1,36 @@
+//! What every black-box test stands on: the real program, recording upstreams, clients with cookie jars.
+//!
+//! Everything listens on loopback, lives in a temporary folder, and ends with the test that started it.
+
+pub(crate) mod browser;
+pub(crate) mod client;
+pub(crate) mod command;
+pub(crate) mod people;
+pub(crate) mod site;
+pub(crate) mod upstream;
+
+use std::time::Duration;
+
+pub(crate) use browser::Browser;
+pub(crate) use client::{Answer, Client};
+pub(crate) use people::Person;
+pub(crate) use site::Site;
+pub(crate) use upstream::Upstream;
+
+/// How long anything may take before a test gives up; generous, because two cores are shared by everything.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `condition` gives a value.
+pub(crate) async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = condition().await {
+            return value;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "waited in vain for {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,85 @@
+//! People for tests: each with a password and a code app of their own.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Argon2id of [`PASSWORD`] with small parameters, so that importing many people stays quick.
+pub(crate) const PASSWORD: &str = "correct horse battery staple 7";
+const SECRET_LENGTH: usize = 20;
+
+#[derive(Debug)]
+pub(crate) struct Person {
+    pub(crate) name: &'static str,
+    pub(crate) groups: Vec<&'static str>,
+    secret: Vec<u8>,
+    last_step: AtomicU64,
+}
+
+impl Person {
+    pub(crate) fn new(name: &'static str, groups: &[&'static str]) -> Self {
+        let secret = name.bytes().cycle().take(SECRET_LENGTH).collect();
+        Self {
+            name,
+            groups: groups.to_vec(),
+            secret,
+            last_step: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn email(&self) -> String {
+        format!("{}@example.com", self.name)
+    }
+
+    pub(crate) fn secret_base32(&self) -> String {
+        data_encoding::BASE32_NOPAD.encode(&self.secret)
+    }
+
+    /// The line for `portcullis user import`.
+    pub(crate) fn import_line(&self) -> String {
+        serde_json::json!({
+            "name": self.name,
+            "email": self.email(),
+            "groups": self.groups,
+            "password": PASSWORD,
+            "totp_secret": self.secret_base32(),
+        })
+        .to_string()
+    }
+
+    /// A code that this person has not used before: each step of 30 s is good once, and the next one is already accepted.
+    pub(crate) fn fresh_code(&self) -> String {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_secs()
+            / 30;
+        let last = self.last_step.load(Ordering::SeqCst);
+        let step = if last == 0 {
+            now - 1
+        } else {
+            (last + 1).max(now - 1)
+        };
+        assert!(
+            step <= now + 1,
+            "{} has used every code of this minute",
+            self.name
+        );
+        self.last_step.store(step, Ordering::SeqCst);
+        self.code_at(step)
+    }
+
+    pub(crate) fn code_at(&self, step: u64) -> String {
+        let key =
+            aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &self.secret);
+        let digest = aws_lc_rs::hmac::sign(&key, &step.to_be_bytes());
+        let digest = digest.as_ref();
+        let at = usize::from(digest[19] & 15);
+        let number = u32::from_be_bytes([
+            digest[at] & 127,
+            digest[at + 1],
+            digest[at + 2],
+            digest[at + 3],
+        ]);
+        format!("{:06}", number % 1_000_000)
+    }
+}

@@ -1,0 +1,5 @@
+//! The integration tests: one binary, one module per capability, the real program behind real sockets.
+
+mod gate;
+mod harness;
+mod tree;

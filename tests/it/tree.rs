@@ -1,0 +1,273 @@
+//! Tests about the source tree: layering, purity, sizes, and documents that name code.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What a module may not mention, whatever the layer order says.
+const PURE: &[(&[&str], &[&str])] = &[
+    (
+        &["base", "config", "route", "limit", "authz", "pages"],
+        &[
+            "tokio::",
+            "hyper::",
+            "rusqlite",
+            "std::net::TcpStream",
+            "SystemTime",
+        ],
+    ),
+    (
+        &[
+            "telemetry",
+            "tasks",
+            "message",
+            "keys",
+            "tls",
+            "dial",
+            "audit",
+            "authn",
+            "upstream",
+            "plan",
+            "portal",
+            "admin",
+            "gateway",
+            "server",
+            "cli",
+        ],
+        &["rusqlite"],
+    ),
+    (
+        &[
+            "telemetry",
+            "tasks",
+            "message",
+            "keys",
+            "store",
+            "tls",
+            "dial",
+            "audit",
+            "authn",
+            "upstream",
+            "plan",
+            "portal",
+            "admin",
+            "gateway",
+            "server",
+            "cli",
+        ],
+        &["cedar_policy"],
+    ),
+];
+
+const LARGEST_FILE: usize = 600;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn files_below(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
+    if folder.is_file() {
+        found.push(folder.to_path_buf());
+        return;
+    }
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files_below(&path, ending, found);
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == ending)
+        {
+            found.push(path);
+        }
+    }
+}
+
+fn rust_files(folder: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    files_below(&root().join(folder), "rs", &mut found);
+    found.sort();
+    found
+}
+
+/// The modules of `src/lib.rs` in the order in which it declares them.
+fn declared_modules() -> Vec<String> {
+    read("src/lib.rs")
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("pub mod ")
+                .or_else(|| line.strip_prefix("mod "))
+        })
+        .filter_map(|rest| rest.strip_suffix(';'))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn files_of_module(module: &str) -> Vec<PathBuf> {
+    let mut files = rust_files(&format!("src/{module}"));
+    files.extend(rust_files(&format!("src/{module}.rs")));
+    files
+}
+
+fn without_comments(source: &str) -> String {
+    source
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// The lines before the test module, which house rules keep last in a file.
+fn production_lines(source: &str) -> usize {
+    source
+        .lines()
+        .take_while(|line| !line.starts_with("#[cfg(test)]"))
+        .count()
+}
+
+fn names_after<'a>(source: &'a str, marker: &str) -> BTreeSet<&'a str> {
+    source
+        .match_indices(marker)
+        .map(|(at, _)| {
+            let rest = &source[at + marker.len()..];
+            let end = rest
+                .find(|letter: char| !letter.is_alphanumeric() && letter != '_')
+                .unwrap_or(rest.len());
+            &rest[..end]
+        })
+        .collect()
+}
+
+#[test]
+fn modules_use_only_those_declared_above_them() {
+    let order = declared_modules();
+    assert!(
+        order.len() > 10,
+        "the module list of src/lib.rs was not found"
+    );
+    for (position, module) in order.iter().enumerate() {
+        for file in files_of_module(module) {
+            let source = without_comments(&fs::read_to_string(&file).unwrap());
+            for used in names_after(&source, "crate::") {
+                if let Some(other) = order.iter().position(|name| name == used) {
+                    assert!(
+                        other <= position,
+                        "{}: `{module}` must not use `{used}`, declared below it",
+                        file.display()
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_source_file_belongs_to_a_declared_module() {
+    let order = declared_modules();
+    for file in rust_files("src") {
+        let path = file.strip_prefix(root().join("src")).unwrap();
+        let first = path
+            .components()
+            .next()
+            .unwrap()
+            .as_os_str()
+            .to_string_lossy()
+            .replace(".rs", "");
+        assert!(
+            ["lib", "main"].contains(&first.as_str()) || order.contains(&first),
+            "{} is in no module",
+            file.display()
+        );
+    }
+}
+
+#[test]
+fn pure_modules_stay_pure() {
+    for (modules, banned) in PURE {
+        for module in *modules {
+            for file in files_of_module(module) {
+                let source = without_comments(&fs::read_to_string(&file).unwrap());
+                for word in *banned {
+                    assert!(
+                        !source.contains(word),
+                        "{}: `{module}` must not mention `{word}`",
+                        file.display()
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_file_opens_with_what_it_is_for() {
+    for file in rust_files("src").into_iter().chain(rust_files("tests")) {
+        let source = fs::read_to_string(&file).unwrap();
+        assert!(
+            source.starts_with("//! "),
+            "{} has no module documentation",
+            file.display()
+        );
+    }
+}
+
+#[test]
+fn files_stay_small() {
+    for file in rust_files("src") {
+        let source = fs::read_to_string(&file).unwrap();
+        let lines = production_lines(&source);
+        assert!(
+            lines <= LARGEST_FILE,
+            "{} has {lines} production lines, the limit is {LARGEST_FILE}",
+            file.display()
+        );
+    }
+}
+
+#[test]
+fn nothing_is_left_for_later_and_no_test_is_skipped() {
+    let marks = [
+        ["TO", "DO"].concat(),
+        ["FIX", "ME"].concat(),
+        ["#[ig", "nore"].concat(),
+        ["unimpl", "emented!"].concat(),
+    ];
+    for file in rust_files("src").into_iter().chain(rust_files("tests")) {
+        let source = fs::read_to_string(&file).unwrap();
+        for mark in &marks {
+            assert!(
+                !source.contains(mark.as_str()),
+                "{} contains {mark}",
+                file.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn every_reason_has_its_paragraph() {
+    let source = read("src/base/reason.rs");
+    let codes: BTreeSet<String> = source
+        .lines()
+        .filter_map(|line| line.trim().split_once(" = \"")?.1.split_once("\", "))
+        .map(|(code, _)| code.to_owned())
+        .collect();
+    assert!(codes.len() > 20, "the reasons were not found");
+    let documented: BTreeSet<String> = read("docs/reasons.md")
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(
+        codes, documented,
+        "docs/reasons.md has one heading per reason"
+    );
+}
