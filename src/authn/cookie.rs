@@ -105,7 +105,14 @@ mod tests {
     #[test]
     fn only_our_own_references_look_like_references() {
         assert!(is_reference(random::token().expose()));
-        for value in ["", "abc", &"a".repeat(44), &"a".repeat(42), &"é".repeat(21), &" ".repeat(43)] {
+        for value in [
+            "",
+            "abc",
+            &"a".repeat(44),
+            &"a".repeat(42),
+            &"é".repeat(21),
+            &" ".repeat(43),
+        ] {
             assert!(!is_reference(value), "{value}");
         }
     }

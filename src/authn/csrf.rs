@@ -76,7 +76,11 @@ mod tests {
     #[test]
     fn another_installation_makes_other_tokens() {
         let token = Csrf::new(&fixture::master()).unwrap().token("cookie");
-        assert!(!Csrf::new(&fixture::master()).unwrap().verify("cookie", &token));
+        assert!(
+            !Csrf::new(&fixture::master())
+                .unwrap()
+                .verify("cookie", &token)
+        );
     }
 
     #[test]
@@ -98,7 +102,11 @@ mod tests {
             (None, Some("none"), false),
             (Some(""), None, false),
         ] {
-            assert_eq!(is_same_origin(&own, origin, site), expected, "{origin:?} {site:?}");
+            assert_eq!(
+                is_same_origin(&own, origin, site),
+                expected,
+                "{origin:?} {site:?}"
+            );
         }
     }
 }

@@ -62,9 +62,9 @@ impl Devices {
             vouchers: Vec::new(),
         });
         let number = device.number;
-        device
-            .vouchers
-            .retain(|(until, tag)| now.secs() < *until && self.tag(&number, account, *until) != *tag);
+        device.vouchers.retain(|(until, tag)| {
+            now.secs() < *until && self.tag(&number, account, *until) != *tag
+        });
         let until = now.plus(REMEMBERED).secs();
         device
             .vouchers
@@ -163,7 +163,10 @@ mod tests {
         let longer = format!("{number}.9{voucher}");
         let other_device = format!("AAAAAAAAAAAAAAAAAAAAAA.{voucher}");
         for forged in [&longer, &other_device, number, "", "....", "x.y-z"] {
-            assert!(devices.known(Some(forged), &person(1), NOW).is_none(), "{forged}");
+            assert!(
+                devices.known(Some(forged), &person(1), NOW).is_none(),
+                "{forged}"
+            );
         }
     }
 

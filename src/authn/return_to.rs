@@ -82,9 +82,9 @@ impl fmt::Display for ReturnTo {
 fn plain_path(path: &str) -> bool {
     path.starts_with('/')
         && !path.starts_with("//")
-        && path
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'#' | b'<' | b'>' | b'"'))
+        && path.bytes().all(|byte| {
+            byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'#' | b'<' | b'>' | b'"')
+        })
 }
 
 #[cfg(test)]
@@ -105,10 +105,22 @@ mod tests {
         for (text, expected) in [
             ("https://app.example.com", "https://app.example.com/"),
             ("https://app.example.com/", "https://app.example.com/"),
-            ("https://APP.example.com:443/a/b?c=d&e", "https://app.example.com/a/b?c=d&e"),
-            ("https://app.example.com?q=1", "https://app.example.com/?q=1"),
-            ("https://app.example.com/?next=https://evil.example/", "https://app.example.com/?next=https://evil.example/"),
-            ("https://dev.example.com:8443/x", "https://dev.example.com:8443/x"),
+            (
+                "https://APP.example.com:443/a/b?c=d&e",
+                "https://app.example.com/a/b?c=d&e",
+            ),
+            (
+                "https://app.example.com?q=1",
+                "https://app.example.com/?q=1",
+            ),
+            (
+                "https://app.example.com/?next=https://evil.example/",
+                "https://app.example.com/?next=https://evil.example/",
+            ),
+            (
+                "https://dev.example.com:8443/x",
+                "https://dev.example.com:8443/x",
+            ),
             ("https://app.example.com/a@b", "https://app.example.com/a@b"),
         ] {
             assert_eq!(parse(text).as_deref(), Some(expected), "{text}");

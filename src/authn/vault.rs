@@ -89,7 +89,10 @@ impl Vault {
         let right = verdict.matches && user.state == UserState::Active;
         if right && verdict.needs_rehash {
             let phc = self.hasher.hash(password).await?;
-            let write = self.store.passwords.rehash_password(user.id.clone(), row.phc, phc);
+            let write = self
+                .store
+                .passwords
+                .rehash_password(user.id.clone(), row.phc, phc);
             // Whether it is stored anew or somebody chose another password meanwhile: this one was right.
             write.await?;
         }
@@ -174,6 +177,8 @@ pub(crate) fn canonical_name(typed: &str) -> Option<String> {
     let trimmed = typed.trim();
     let plain = !trimmed.is_empty()
         && trimmed.len() <= LONGEST_NAME
-        && !trimmed.chars().any(|symbol| symbol.is_control() || symbol.is_whitespace());
+        && !trimmed
+            .chars()
+            .any(|symbol| symbol.is_control() || symbol.is_whitespace());
     plain.then(|| trimmed.to_lowercase())
 }

@@ -79,8 +79,13 @@ impl<T> Waiting<T> {
     /// Drops every value that `unwanted` names.
     pub(crate) fn drop_where(&self, unwanted: impl Fn(&T) -> bool) {
         let mut table = self.table.lock();
-        table.values.retain(|_hash, (_until, value)| !unwanted(value));
-        let Table { values, oldest_first } = &mut *table;
+        table
+            .values
+            .retain(|_hash, (_until, value)| !unwanted(value));
+        let Table {
+            values,
+            oldest_first,
+        } = &mut *table;
         oldest_first.retain(|hash| values.contains_key(hash));
     }
 
@@ -88,7 +93,10 @@ impl<T> Waiting<T> {
     pub(crate) fn sweep(&self, now: Timestamp) {
         let mut table = self.table.lock();
         table.values.retain(|_hash, (until, _value)| now < *until);
-        let Table { values, oldest_first } = &mut *table;
+        let Table {
+            values,
+            oldest_first,
+        } = &mut *table;
         oldest_first.retain(|hash| values.contains_key(hash));
     }
 }
@@ -114,7 +122,10 @@ mod tests {
                 let takers: Vec<_> = (0..8)
                     .map(|_taker| scope.spawn(|| waiting.take(reference.expose(), NOW)))
                     .collect();
-                takers.into_iter().filter_map(|taker| taker.join().unwrap()).count()
+                takers
+                    .into_iter()
+                    .filter_map(|taker| taker.join().unwrap())
+                    .count()
             });
             assert_eq!(taken, 1);
         }
@@ -125,7 +136,10 @@ mod tests {
         let waiting = Waiting::default();
         let reference = waiting.put(7, NOW, SOON);
         let almost = Timestamp::from_micros(SOON.micros() - 1);
-        assert_eq!(waiting.look(reference.expose(), almost, |value| *value), Some(7));
+        assert_eq!(
+            waiting.look(reference.expose(), almost, |value| *value),
+            Some(7)
+        );
         assert_eq!(waiting.look(reference.expose(), SOON, |value| *value), None);
         assert_eq!(waiting.take(reference.expose(), SOON), None);
     }

@@ -160,7 +160,11 @@ impl Enrolment {
     }
 
     /// Whom a link is for; `None` when it does not work any more. Changes nothing.
-    pub(crate) fn invited(&self, token: &str, now: Timestamp) -> Result<Option<Invited>, AuthnError> {
+    pub(crate) fn invited(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Option<Invited>, AuthnError> {
         let found = self.link(token, now)?;
         Ok(found.map(|(link, user)| invited(&user, link.purpose, link.expires)))
     }
@@ -177,7 +181,9 @@ impl Enrolment {
         };
         let mut begun = self.begun.lock();
         if let Some(cookie) = cookie {
-            let ours = self.under_way.look(cookie, now, |one| one.link == link.token);
+            let ours = self
+                .under_way
+                .look(cookie, now, |one| one.link == link.token);
             if ours == Some(true) {
                 return Ok(Began::Here(Secret::new(cookie.to_owned())));
             }
@@ -194,7 +200,11 @@ impl Enrolment {
             expires: link.expires,
             factor: None,
         };
-        Ok(Began::Here(self.under_way.put(enrolling, now, link.expires)))
+        Ok(Began::Here(self.under_way.put(
+            enrolling,
+            now,
+            link.expires,
+        )))
     }
 
     /// Where the holder of this enrolment cookie stands; `None` when the link is gone.
@@ -209,7 +219,9 @@ impl Enrolment {
         let step = match (&enrolling.factor, enrolling.purpose) {
             (Some(factor), _) => Step::ConfirmFactor {
                 readable: factor.secret.readable(),
-                otpauth: factor.secret.otpauth(&self.rules.load().issuer, &user.email),
+                otpauth: factor
+                    .secret
+                    .otpauth(&self.rules.load().issuer, &user.email),
             },
             (None, EnrolmentPurpose::Join) => Step::ChoosePassword,
             (None, EnrolmentPurpose::NewFactor) => Step::GivePassword,
@@ -282,18 +294,27 @@ impl Enrolment {
         // The link is used up. Dying between the writes leaves a person who cannot sign in and needs a new link,
         // never one who can sign in with less than both factors.
         if let Some(phc) = factor.phc {
-            store.passwords.set_password(owner.clone(), phc, now).await?;
+            store
+                .passwords
+                .set_password(owner.clone(), phc, now)
+                .await?;
             events.push(Event::new(Action::PasswordChanged).about(&user));
         }
         let sealed = self.vault.seal_totp(owner, &factor.secret)?;
-        store.factors.propose_totp(owner.clone(), sealed.clone(), now).await?;
+        store
+            .factors
+            .propose_totp(owner.clone(), sealed.clone(), now)
+            .await?;
         let write = store.factors.confirm_totp(owner.clone(), sealed, step, now);
         if !write.await? {
             return Ok(Told::new(FactorStep::Gone, events));
         }
         let codes = RecoveryCode::generate_set(self.rules.load().recovery_codes);
         let hashes = codes.iter().map(|code| code.hash(owner)).collect();
-        store.recovery_codes.replace(owner.clone(), hashes, now).await?;
+        store
+            .recovery_codes
+            .replace(owner.clone(), hashes, now)
+            .await?;
         events.push(
             Event::new(Action::SecondFactorEnrolled)
                 .about(&user)
@@ -326,7 +347,10 @@ impl Enrolment {
         if let Err(weak) = self.check_policy(&user, password) {
             return Ok(Told::new(PasswordStep::Weak(weak), []));
         }
-        let attempt = match self.sign_in.begin_attempt(&user.login, Some(&user), visitor)? {
+        let attempt = match self
+            .sign_in
+            .begin_attempt(&user.login, Some(&user), visitor)?
+        {
             Ok(attempt) => attempt,
             Err(until) => return Ok(throttled(&user, until)),
         };
@@ -343,7 +367,11 @@ impl Enrolment {
         if !self.use_up(cookie, &enrolling.link, now).await? {
             return Ok(Told::new(PasswordStep::Gone, []));
         }
-        let write = self.vault.store.passwords.set_password(user.id.clone(), phc, now);
+        let write = self
+            .vault
+            .store
+            .passwords
+            .set_password(user.id.clone(), phc, now);
         write.await?;
         let mut events = vec![
             Event::new(Action::EnrolmentUsed).about(&user),
@@ -351,7 +379,9 @@ impl Enrolment {
         ];
         let entered = self.enter_anew(&user, method, visitor).await?;
         events.extend(entered.events);
-        let step = entered.value.map_or(PasswordStep::Gone, PasswordStep::SignedIn);
+        let step = entered
+            .value
+            .map_or(PasswordStep::Gone, PasswordStep::SignedIn);
         Ok(Told::new(step, events))
     }
 
@@ -365,7 +395,11 @@ impl Enrolment {
         self.begun.lock().retain(|_link, expires| now < *expires);
     }
 
-    fn link(&self, token: &str, now: Timestamp) -> Result<Option<(EnrolmentLink, User)>, AuthnError> {
+    fn link(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Option<(EnrolmentLink, User)>, AuthnError> {
         let hash = keys::sha256(token.as_bytes());
         let Some(link) = self.vault.store.enrolments.find(&hash, now)? else {
             return Ok(None);
@@ -418,7 +452,10 @@ impl Enrolment {
         password: &Secret<String>,
         visitor: &Visitor<'_>,
     ) -> Result<Option<Told<PasswordStep>>, AuthnError> {
-        let attempt = match self.sign_in.begin_attempt(&user.login, Some(user), visitor)? {
+        let attempt = match self
+            .sign_in
+            .begin_attempt(&user.login, Some(user), visitor)?
+        {
             Ok(attempt) => attempt,
             Err(until) => return Ok(Some(throttled(user, until))),
         };
@@ -426,7 +463,8 @@ impl Enrolment {
             self.sign_in.throttle.refund(&attempt);
             return Ok(None);
         }
-        self.sign_in.remember_failure(&attempt, Some(user), visitor.now);
+        self.sign_in
+            .remember_failure(&attempt, Some(user), visitor.now);
         let event = Event::new(Action::SignInFailed)
             .about(user)
             .detail("portcullis.factor", Method::Password.code());
@@ -463,9 +501,10 @@ impl Enrolment {
         events.extend(entered.events);
         let signed_in = match entered.value {
             SecondStep::SignedIn(signed_in) => Some(signed_in),
-            SecondStep::Wrong | SecondStep::Used | SecondStep::TryLater(_) | SecondStep::StartAgain => {
-                None
-            }
+            SecondStep::Wrong
+            | SecondStep::Used
+            | SecondStep::TryLater(_)
+            | SecondStep::StartAgain => None,
         };
         Ok(Told::new(signed_in, events))
     }

@@ -131,7 +131,12 @@ mod tests {
     #[test]
     fn text_that_cannot_be_a_code_has_no_hash() {
         let owner = PrincipalId::new("u-41");
-        for typed in ["", "123456", "k7qp3-mzdx0-va9wt-nr4he-8c2j", "k7qp3-mzdx0-va9wt-nr4he-8c2ju"] {
+        for typed in [
+            "",
+            "123456",
+            "k7qp3-mzdx0-va9wt-nr4he-8c2j",
+            "k7qp3-mzdx0-va9wt-nr4he-8c2ju",
+        ] {
             assert_eq!(hash_typed(&owner, typed), None, "{typed}");
         }
         assert_eq!(hash_typed(&owner, &"-".repeat(1000)), None);

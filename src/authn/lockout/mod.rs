@@ -195,15 +195,23 @@ impl Throttle {
     pub(crate) fn pardon(&self, person: &PrincipalId) {
         let mut tables = self.tables.lock();
         tables.people.insert(person.clone(), Counter::FRESH);
-        tables.devices.retain(|(owner, _device), _counter| owner != person);
+        tables
+            .devices
+            .retain(|(owner, _device), _counter| owner != person);
     }
 
     /// Drops counters that were quiet for long; call now and then.
     pub(crate) fn sweep(&self, now: Timestamp) {
         let mut tables = self.tables.lock();
-        tables.people.retain(|_person, counter| !quiet(counter, now, QUIET));
-        tables.nobody.retain(|_name, counter| !quiet(counter, now, QUIET));
-        tables.devices.retain(|_device, counter| !quiet(counter, now, QUIET));
+        tables
+            .people
+            .retain(|_person, counter| !quiet(counter, now, QUIET));
+        tables
+            .nobody
+            .retain(|_name, counter| !quiet(counter, now, QUIET));
+        tables
+            .devices
+            .retain(|_device, counter| !quiet(counter, now, QUIET));
         tables
             .addresses
             .retain(|_address, counter| !quiet(counter, now, ADDRESS_QUIET));

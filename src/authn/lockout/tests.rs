@@ -30,7 +30,12 @@ fn own_device() -> Origin {
     }
 }
 
-fn begin(throttle: &Throttle, account: Account, origin: Origin, at: i64) -> Result<Attempt, TryLater> {
+fn begin(
+    throttle: &Throttle,
+    account: Account,
+    origin: Origin,
+    at: i64,
+) -> Result<Attempt, TryLater> {
     throttle.begin(
         account,
         origin,
@@ -176,9 +181,15 @@ fn completing_the_sign_in_wipes_the_account_but_not_the_address() {
     let right = begin(&throttle, ana(), stranger(1), at).unwrap();
     throttle.succeed(&right);
     drop(begin(&throttle, ana(), stranger(1), at).unwrap());
-    assert!(begin(&throttle, ana(), stranger(1), at).is_err(), "the address has failed 51 times");
+    assert!(
+        begin(&throttle, ana(), stranger(1), at).is_err(),
+        "the address has failed 51 times"
+    );
     for last in 2..7 {
-        assert!(begin(&throttle, ana(), stranger(last), at).is_ok(), "{last}");
+        assert!(
+            begin(&throttle, ana(), stranger(last), at).is_ok(),
+            "{last}"
+        );
     }
 }
 
@@ -201,7 +212,13 @@ fn failures_remembered_by_the_store_count_after_a_restart() {
     };
     let mut attempt = |at| {
         throttle
-            .begin(ana(), stranger(1), remembered, &BACKOFF, Timestamp::from_secs(at))
+            .begin(
+                ana(),
+                stranger(1),
+                remembered,
+                &BACKOFF,
+                Timestamp::from_secs(at),
+            )
             .map(drop)
     };
     assert!(attempt(103).is_err());

@@ -168,12 +168,17 @@ impl People {
         };
         let complete = phc.is_some() && totp.is_some();
         if let Some(phc) = phc {
-            store.passwords.set_password(user.id.clone(), phc, now).await?;
+            store
+                .passwords
+                .set_password(user.id.clone(), phc, now)
+                .await?;
         }
         if let Some(totp) = totp {
             let sealed = self.vault.seal_totp(&user.id, &totp);
             let sealed = sealed.map_err(crate::authn::vault::AuthnError::from)?;
-            let write = store.factors.propose_totp(user.id.clone(), sealed.clone(), now);
+            let write = store
+                .factors
+                .propose_totp(user.id.clone(), sealed.clone(), now);
             write.await?;
             let write = store.factors.confirm_totp(user.id.clone(), sealed, 0, now);
             write.await?;
@@ -212,7 +217,9 @@ fn check_line(text: &str, policy: PasswordPolicy, now: Timestamp) -> Result<Read
     let totp = line
         .totp_secret
         .map(|secret| TotpSecret::from_base32(Secret::new(secret.0).expose()));
-    let totp = totp.transpose().map_err(|error| problems.push(format!("totp_secret: {error}")));
+    let totp = totp
+        .transpose()
+        .map_err(|error| problems.push(format!("totp_secret: {error}")));
     match (new, totp) {
         (Ok(new), Ok(totp)) if problems.is_empty() => Ok(Ready {
             new,

@@ -38,7 +38,9 @@ pub(crate) enum PeopleError {
     Name(String),
     #[error("`{0}` is not an e-mail address")]
     Email(String),
-    #[error("`{0}` cannot be a group: use lower-case letters, digits, hyphens, dots and underscores")]
+    #[error(
+        "`{0}` cannot be a group: use lower-case letters, digits, hyphens, dots and underscores"
+    )]
     Group(String),
     #[error("the text is empty, too long, or contains control characters")]
     Text,
@@ -123,7 +125,10 @@ impl People {
     /// Everybody, by login.
     pub(crate) fn list(&self) -> Result<Vec<Described>, PeopleError> {
         let everybody = self.vault.store.users.list()?;
-        everybody.into_iter().map(|user| self.describe(user)).collect()
+        everybody
+            .into_iter()
+            .map(|user| self.describe(user))
+            .collect()
     }
 
     /// The person whose login or e-mail address this is, in any spelling.
@@ -148,7 +153,11 @@ impl People {
     }
 
     /// Keeps a person from signing in and ends their sessions.
-    pub(crate) async fn disable(&self, name: &str, now: Timestamp) -> Result<Told<User>, PeopleError> {
+    pub(crate) async fn disable(
+        &self,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<Told<User>, PeopleError> {
         let _one_at_a_time = self.gate.lock().await;
         let user = self.find(name)?;
         self.refuse_last_administrator(&user)?;
@@ -179,7 +188,11 @@ impl People {
     }
 
     /// Removes a person with everything that belongs to them.
-    pub(crate) async fn remove(&self, name: &str, now: Timestamp) -> Result<Told<User>, PeopleError> {
+    pub(crate) async fn remove(
+        &self,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<Told<User>, PeopleError> {
         let _one_at_a_time = self.gate.lock().await;
         let user = self.find(name)?;
         self.refuse_last_administrator(&user)?;
@@ -198,7 +211,10 @@ impl People {
         now: Timestamp,
     ) -> Result<Told<(User, Invitation)>, PeopleError> {
         let user = self.find(name)?;
-        let invited = self.enrolment.invite(&user, EnrolmentPurpose::Join, now).await?;
+        let invited = self
+            .enrolment
+            .invite(&user, EnrolmentPurpose::Join, now)
+            .await?;
         Ok(Told::new((user, invited.value), invited.events))
     }
 
@@ -222,7 +238,10 @@ impl People {
             .about(&user)
             .detail("portcullis.why", reason);
         let mut events = vec![reset];
-        events.extend(self.end_all(&user, EndReason::CredentialChanged, now).await?);
+        events.extend(
+            self.end_all(&user, EndReason::CredentialChanged, now)
+                .await?,
+        );
         let purpose = match store.passwords.password(&user.id)? {
             Some(_stays) => EnrolmentPurpose::NewFactor,
             None => EnrolmentPurpose::Join,
@@ -294,7 +313,10 @@ impl People {
         now: Timestamp,
     ) -> Result<Told<Option<Arc<Live>>>, PeopleError> {
         let which = WhichSessions::One(session.clone());
-        let ended = self.sessions.end(which, EndReason::EndedByAdmin, now).await?;
+        let ended = self
+            .sessions
+            .end(which, EndReason::EndedByAdmin, now)
+            .await?;
         let events: Vec<Event> = ended.iter().map(revoked).collect();
         Ok(Told::new(ended.into_iter().next(), events))
     }
@@ -309,7 +331,10 @@ impl People {
             Some(name) => WhichSessions::AllOf(self.find(name)?.id),
             None => WhichSessions::Everybody,
         };
-        let ended = self.sessions.end(which, EndReason::EndedByAdmin, now).await?;
+        let ended = self
+            .sessions
+            .end(which, EndReason::EndedByAdmin, now)
+            .await?;
         let events: Vec<Event> = ended.iter().map(revoked).collect();
         Ok(Told::new(ended, events))
     }
@@ -335,9 +360,8 @@ impl People {
     }
 
     fn refuse_last_administrator(&self, user: &User) -> Result<(), PeopleError> {
-        let can_administer = |user: &User| {
-            user.state == UserState::Active && user.groups.contains(ADMINISTRATORS)
-        };
+        let can_administer =
+            |user: &User| user.state == UserState::Active && user.groups.contains(ADMINISTRATORS);
         if !can_administer(user) {
             return Ok(());
         }
@@ -361,7 +385,8 @@ fn revoked(live: &Arc<Live>) -> Event {
 
 /// Brings a new person into the form that the store keeps, or says what is wrong.
 fn checked(person: NewPerson, now: Timestamp) -> Result<NewUser, PeopleError> {
-    let login = canonical_name(&person.login).ok_or_else(|| PeopleError::Name(person.login.clone()))?;
+    let login =
+        canonical_name(&person.login).ok_or_else(|| PeopleError::Name(person.login.clone()))?;
     let email = person.email.unwrap_or_else(|| login.clone());
     let email = canonical_email(&email).ok_or(PeopleError::Email(email))?;
     let name = match person.name {
@@ -389,9 +414,8 @@ fn checked(person: NewPerson, now: Timestamp) -> Result<NewUser, PeopleError> {
 fn canonical_email(text: &str) -> Option<String> {
     let email = canonical_name(text)?;
     let (local, domain) = email.split_once('@')?;
-    let good = !local.is_empty()
-        && !domain.contains('@')
-        && crate::base::Host::parse(domain).is_ok();
+    let good =
+        !local.is_empty() && !domain.contains('@') && crate::base::Host::parse(domain).is_ok();
     good.then_some(email)
 }
 
@@ -411,7 +435,8 @@ fn group_name(text: &str) -> Result<String, PeopleError> {
 
 fn plain_text(text: &str) -> Result<String, PeopleError> {
     let text = text.trim();
-    let good = !text.is_empty() && text.len() <= LONGEST_TEXT && !text.chars().any(char::is_control);
+    let good =
+        !text.is_empty() && text.len() <= LONGEST_TEXT && !text.chars().any(char::is_control);
     good.then(|| text.to_owned()).ok_or(PeopleError::Text)
 }
 

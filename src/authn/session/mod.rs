@@ -67,13 +67,20 @@ impl Sessions {
                 id: row.id.clone(),
                 signed_in_at: row.created,
                 verified_at: row.verified_at,
-                methods: row.methods.iter().filter_map(|code| code.parse().ok()).collect(),
+                methods: row
+                    .methods
+                    .iter()
+                    .filter_map(|code| code.parse().ok())
+                    .collect(),
                 idp: "local".into(),
                 cancelled: CancellationToken::new(),
             };
             let cookies = cookies.into_iter().map(|cookie| (cookie.host, cookie.hash));
             let principal = principal_of(&user, facts);
-            live.insert(Live::new(principal, row.last_seen, origin), cookies.collect());
+            live.insert(
+                Live::new(principal, row.last_seen, origin),
+                cookies.collect(),
+            );
         }
         Ok(Self { live, vault })
     }
@@ -109,7 +116,11 @@ impl Sessions {
         now: Timestamp,
     ) -> Result<Begun, AuthnError> {
         let (rules, per_user) = limits;
-        let Proven { user, methods, origin } = proven;
+        let Proven {
+            user,
+            methods,
+            origin,
+        } = proven;
         let id = SessionId::new(format!("s-{}", symbols(&random::bytes::<16>())));
         let cookie = random::token();
         let hash = keys::sha256(cookie.expose().as_bytes());
@@ -233,16 +244,21 @@ impl Sessions {
         owner: &PrincipalId,
         now: Timestamp,
     ) -> Result<Vec<Arc<Live>>, StoreError> {
-        let ended = self.live.refresh(owner, || {
-            let user = self.vault.store.users.find(owner)?;
-            let active = user.filter(|user| user.state == UserState::Active);
-            Ok::<_, StoreError>(active.map(|user| -> Refresh {
-                Box::new(move |principal| describe(principal, &user))
-            }))
-        })?;
+        let ended =
+            self.live.refresh(owner, || {
+                let user = self.vault.store.users.find(owner)?;
+                let active = user.filter(|user| user.state == UserState::Active);
+                Ok::<_, StoreError>(active.map(|user| -> Refresh {
+                    Box::new(move |principal| describe(principal, &user))
+                }))
+            })?;
         if !ended.is_empty() {
             let which = WhichSessions::AllOf(owner.clone());
-            let write = self.vault.store.sessions.end(which, now, EndReason::UserDisabled);
+            let write = self
+                .vault
+                .store
+                .sessions
+                .end(which, now, EndReason::UserDisabled);
             write.await?;
         }
         Ok(ended)
@@ -308,7 +324,10 @@ fn fresh_cookie(session: &SessionId, host: &Host) -> (Secret<String>, SessionCoo
 }
 
 fn codes(methods: &[Method]) -> Vec<String> {
-    methods.iter().map(|method| method.code().to_owned()).collect()
+    methods
+        .iter()
+        .map(|method| method.code().to_owned())
+        .collect()
 }
 
 fn origin_context(session: &SessionId) -> String {

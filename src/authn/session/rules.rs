@@ -29,7 +29,8 @@ impl SessionRules {
         idle: Option<Duration>,
         step_up: Option<Duration>,
     ) -> Self {
-        let shorter = |ours: Duration, theirs: Option<Duration>| theirs.map_or(ours, |t| t.min(ours));
+        let shorter =
+            |ours: Duration, theirs: Option<Duration>| theirs.map_or(ours, |t| t.min(ours));
         Self {
             lifetime: shorter(self.lifetime, lifetime),
             idle: shorter(self.idle, idle),
@@ -97,7 +98,10 @@ mod tests {
     fn a_clock_that_is_set_back_ends_sessions_instead_of_lengthening_them() {
         let at = Timestamp::from_secs;
         assert_eq!(RULES.judge(at(1000), at(9000), at(8990)), Ok(()));
-        assert_eq!(RULES.judge(at(1000), at(9000), at(2000)), Err(BadCredential::Expired));
+        assert_eq!(
+            RULES.judge(at(1000), at(9000), at(2000)),
+            Err(BadCredential::Expired)
+        );
         assert!(!RULES.is_fresh(at(9000), at(2000)));
     }
 

@@ -56,7 +56,12 @@ fn with_one() -> LiveSessions {
     sessions
 }
 
-fn find(sessions: &LiveSessions, cookie: &str, at: &str, seconds: u64) -> Result<Arc<Principal>, BadCredential> {
+fn find(
+    sessions: &LiveSessions,
+    cookie: &str,
+    at: &str,
+    seconds: u64,
+) -> Result<Arc<Principal>, BadCredential> {
     let now = START.plus(Duration::from_secs(seconds));
     sessions.find(&hash(cookie), &host(at), &RULES, now)
 }
@@ -64,7 +69,13 @@ fn find(sessions: &LiveSessions, cookie: &str, at: &str, seconds: u64) -> Result
 #[test]
 fn a_cookie_opens_its_own_host_and_no_other() {
     let sessions = with_one();
-    assert_eq!(find(&sessions, "portal", "login.example.com", 1).unwrap().id.as_str(), "u-1");
+    assert_eq!(
+        find(&sessions, "portal", "login.example.com", 1)
+            .unwrap()
+            .id
+            .as_str(),
+        "u-1"
+    );
     assert_eq!(
         find(&sessions, "portal", "app.example.com", 1).unwrap_err(),
         BadCredential::Unknown
@@ -94,7 +105,9 @@ fn a_route_with_shorter_limits_refuses_what_others_accept() {
     let now = START.plus(Duration::from_secs(61));
     let portal = host("login.example.com");
     assert_eq!(
-        sessions.find(&hash("portal"), &portal, &strict, now).unwrap_err(),
+        sessions
+            .find(&hash("portal"), &portal, &strict, now)
+            .unwrap_err(),
         BadCredential::Idle
     );
     assert!(sessions.find(&hash("portal"), &portal, &RULES, now).is_ok());
@@ -129,7 +142,11 @@ fn ending_a_session_closes_every_host_and_tells_its_streams() {
 fn an_ended_session_gets_no_further_cookie() {
     let sessions = with_one();
     sessions.end(&WhichSessions::Everybody);
-    assert!(!sessions.put_cookie(&SessionId::new("s-1"), &host("app.example.com"), hash("late")));
+    assert!(!sessions.put_cookie(
+        &SessionId::new("s-1"),
+        &host("app.example.com"),
+        hash("late")
+    ));
     assert!(find(&sessions, "late", "app.example.com", 1).is_err());
 }
 
@@ -154,12 +171,23 @@ fn ending_and_handing_out_cookies_at_once_leaves_no_cookie_behind() {
 #[test]
 fn one_persons_sessions_end_and_others_stay() {
     let sessions = with_one();
-    sessions.insert(live("u-1", "s-2"), vec![(host("login.example.com"), hash("second"))]);
-    sessions.insert(live("u-2", "s-3"), vec![(host("login.example.com"), hash("third"))]);
+    sessions.insert(
+        live("u-1", "s-2"),
+        vec![(host("login.example.com"), hash("second"))],
+    );
+    sessions.insert(
+        live("u-2", "s-3"),
+        vec![(host("login.example.com"), hash("third"))],
+    );
     let kept = WhichSessions::AllOfExcept(PrincipalId::new("u-1"), SessionId::new("s-2"));
     assert_eq!(sessions.end(&kept).len(), 1);
     assert!(find(&sessions, "second", "login.example.com", 1).is_ok());
-    assert_eq!(sessions.end(&WhichSessions::AllOf(PrincipalId::new("u-1"))).len(), 1);
+    assert_eq!(
+        sessions
+            .end(&WhichSessions::AllOf(PrincipalId::new("u-1")))
+            .len(),
+        1
+    );
     assert!(find(&sessions, "third", "login.example.com", 1).is_ok());
 }
 
@@ -186,7 +214,9 @@ fn a_changed_person_is_seen_by_the_next_request() {
 #[test]
 fn a_person_who_may_not_be_signed_in_is_signed_out() {
     let sessions = with_one();
-    let ended = sessions.refresh::<()>(&PrincipalId::new("u-1"), || Ok(None)).unwrap();
+    let ended = sessions
+        .refresh::<()>(&PrincipalId::new("u-1"), || Ok(None))
+        .unwrap();
     assert_eq!(ended.len(), 1);
     assert!(find(&sessions, "portal", "login.example.com", 1).is_err());
 }
@@ -197,9 +227,16 @@ fn uses_are_reported_once_and_sessions_past_their_limits_are_named() {
     assert!(sessions.take_used().is_empty());
     find(&sessions, "portal", "login.example.com", 10).unwrap();
     let used = sessions.take_used();
-    assert_eq!(used, [(SessionId::new("s-1"), START.plus(Duration::from_secs(10)))]);
+    assert_eq!(
+        used,
+        [(SessionId::new("s-1"), START.plus(Duration::from_secs(10)))]
+    );
     assert!(sessions.take_used().is_empty());
-    assert!(sessions.overdue(&RULES, START.plus(Duration::from_secs(60))).is_empty());
+    assert!(
+        sessions
+            .overdue(&RULES, START.plus(Duration::from_secs(60)))
+            .is_empty()
+    );
     let late = START.plus(Duration::from_secs(3600));
     assert_eq!(
         sessions.overdue(&RULES, late),

@@ -130,7 +130,11 @@ impl SignIn {
         let attempt = match self.begin_attempt(typed_name, user.as_ref(), visitor)? {
             Ok(attempt) => attempt,
             Err(until) => {
-                let event = whose(Event::new(Action::SignInThrottled), user.as_ref(), typed_name);
+                let event = whose(
+                    Event::new(Action::SignInThrottled),
+                    user.as_ref(),
+                    typed_name,
+                );
                 return Ok(Told::new(FirstStep::TryLater(until), [event]));
             }
         };
@@ -245,7 +249,11 @@ impl SignIn {
             }
             Err(error) => return Err(error),
         };
-        let write = self.vault.store.users.note_sign_in(user.id.clone(), visitor.now);
+        let write = self
+            .vault
+            .store
+            .users
+            .note_sign_in(user.id.clone(), visitor.now);
         write.await?;
         let session = &begun.principal.session;
         let methods: Vec<&str> = session.methods.iter().map(|method| method.code()).collect();
@@ -254,7 +262,9 @@ impl SignIn {
                 .about(user)
                 .session(&session.id)
                 .detail("portcullis.session.methods", methods.join(" ")),
-            Event::new(Action::SessionCreated).about(user).session(&session.id),
+            Event::new(Action::SessionCreated)
+                .about(user)
+                .session(&session.id),
         ];
         events.extend(begun.displaced.iter().map(|live| {
             Event::new(Action::SessionEnded)
@@ -309,7 +319,9 @@ impl SignIn {
                 .about(&user)
                 .session(session)
                 .detail("portcullis.factor", method.code()),
-            Event::new(Action::SessionRenewed).about(&user).session(session),
+            Event::new(Action::SessionRenewed)
+                .about(&user)
+                .session(session),
         ];
         let mut recovery_codes_left = None;
         if method == Method::RecoveryCode {
@@ -328,7 +340,8 @@ impl SignIn {
 
     /// Lets half-done sign-ins of a person lapse, since their credentials or state have changed.
     pub(super) fn forget(&self, person: &PrincipalId) {
-        self.half_way.drop_where(|half_way| half_way.person == *person);
+        self.half_way
+            .drop_where(|half_way| half_way.person == *person);
     }
 
     pub(super) fn sweep(&self, now: Timestamp) {
@@ -448,3 +461,6 @@ fn recovery_code_used(user: &User, left: usize) -> Event {
 fn shortened(user_agent: &str) -> String {
     user_agent.chars().take(256).collect()
 }
+
+#[cfg(test)]
+mod tests;
