@@ -1,1 +1,186 @@
-//! Entry points for the fuzz targets.
+//! Entry points for the targets in `fuzz/`; nothing else may use them.
+//!
+//! Each takes bytes as a stranger would send them, and asserts what must hold whatever they are.
+
+use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Uri, Version};
+
+use crate::base::{Authority, Host, Origin, Peer, TlsFacts};
+use crate::message::cookie::{self, OwnCookies};
+use crate::message::forwarded::client_address;
+use crate::message::target::check_path;
+use crate::message::{Body, CleanRequest, Oddities, Rules};
+
+/// A request head as on the wire: admitted or refused, and clean when admitted.
+pub fn admit_request(data: &[u8]) {
+    let Some(request) = read_head(data) else {
+        return;
+    };
+    let rules = Rules::default();
+    let Some(peer) = peer() else { return };
+    let sent = request.uri().clone();
+    let Ok(clean) = CleanRequest::admit(request, &peer, &rules) else {
+        return;
+    };
+    assert_eq!(
+        Some(clean.host()),
+        peer.tls.as_ref().map(|tls| &tls.server_name)
+    );
+    assert_eq!(clean.path(), sent.path());
+    assert!(
+        clean
+            .headers()
+            .keys()
+            .all(|name| !rules.reserved.contains(name.as_str()))
+    );
+    let onward = clean.onward(peer.ip(), &rules);
+    assert!(!onward.headers.contains_key("connection"));
+    assert!(!onward.headers.contains_key("transfer-encoding"));
+    assert_eq!(onward.headers.get_all("x-forwarded-for").iter().count(), 1);
+}
+
+/// A host name, authority or origin: printing what was read and reading it again gives the same.
+pub fn host(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    if let Ok(host) = Host::parse(text) {
+        assert_eq!(Host::parse(host.as_str()), Ok(host));
+    }
+    if let Ok(authority) = Authority::parse(text) {
+        assert_eq!(Authority::parse(&authority.to_string()), Ok(authority));
+    }
+    if let Ok(origin) = Origin::parse(text) {
+        assert_eq!(Origin::parse(&origin.to_string()), Ok(origin));
+    }
+}
+
+/// Forwarding headers, one per line, from a trusted proxy that appends: the client is who the proxy saw.
+pub fn forwarded(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let (Ok(proxy), Ok(seen)) = ("10.0.0.1".parse(), "192.0.2.1".parse()) else {
+        return;
+    };
+    let trusted = ["10.0.0.0/8".parse()]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>();
+    let mut headers = HeaderMap::new();
+    for line in text.lines().chain(["192.0.2.1"]) {
+        if let Ok(value) = HeaderValue::from_str(line) {
+            headers.append("x-forwarded-for", value);
+        }
+    }
+    assert_eq!(client_address(proxy, &headers, &trusted), seen);
+    assert_eq!(client_address(seen, &headers, &trusted), seen);
+    headers.clear();
+    for line in text.lines() {
+        if let Ok(value) = HeaderValue::from_str(line) {
+            headers.append("forwarded", value);
+        }
+    }
+    client_address(proxy, &headers, &trusted);
+}
+
+/// A `Cookie` value: ours are gone after stripping, and stripping twice changes nothing.
+pub fn cookie(data: &[u8]) {
+    let Ok(value) = HeaderValue::from_bytes(data) else {
+        return;
+    };
+    let own = OwnCookies::default();
+    let mut headers = HeaderMap::new();
+    headers.insert(COOKIE, value);
+    own.session(&headers);
+    own.strip_request(&mut headers);
+    assert_eq!(
+        cookie::find(&headers, own.session_name()),
+        cookie::Found::None
+    );
+    let once = headers.clone();
+    own.strip_request(&mut headers);
+    assert_eq!(once, headers);
+}
+
+/// A path: what passes without oddities holds no separator, dot segment or control byte for any reader.
+pub fn route_path(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    if check_path(text) != Ok(Oddities::NONE) {
+        return;
+    }
+    let lower = text.to_ascii_lowercase();
+    for part in [
+        "\\", "%2f", "%5c", "%2e", "%00", "%0a", "%0d", "%252", ";", "#", "?",
+    ] {
+        assert!(!lower.contains(part), "{text:?}");
+    }
+    assert!(
+        !text.split('/').any(|segment| matches!(segment, "." | "..")),
+        "{text:?}"
+    );
+}
+
+fn peer() -> Option<Peer> {
+    Some(Peer {
+        address: "198.51.100.7:50000".parse().ok()?,
+        local: "192.0.2.80:443".parse().ok()?,
+        tls: Some(TlsFacts {
+            server_name: Host::parse("app.example").ok()?,
+            version: "1.3",
+            cipher: "TLS_AES_128_GCM_SHA256",
+        }),
+    })
+}
+
+/// Reads a head as hyper does, body left out.
+fn read_head(data: &[u8]) -> Option<Request<Body>> {
+    let mut fields = [httparse::EMPTY_HEADER; 100];
+    let mut head = httparse::Request::new(&mut fields);
+    if !head.parse(data).ok()?.is_complete() {
+        return None;
+    }
+    let mut request = Request::new(Body::Empty);
+    *request.method_mut() = Method::from_bytes(head.method?.as_bytes()).ok()?;
+    *request.uri_mut() = head.path?.parse::<Uri>().ok()?;
+    *request.version_mut() = match head.version? {
+        0 => Version::HTTP_10,
+        _ => Version::HTTP_11,
+    };
+    for field in head.headers {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+        request
+            .headers_mut()
+            .append(name, HeaderValue::from_bytes(field.value).ok()?);
+    }
+    Some(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// Every committed input is run by the ordinary tests too.
+    #[test]
+    fn the_committed_corpora_hold() {
+        let targets: [(&str, fn(&[u8])); 5] = [
+            ("admit_request", super::admit_request),
+            ("host", super::host),
+            ("forwarded", super::forwarded),
+            ("cookie", super::cookie),
+            ("route_path", super::route_path),
+        ];
+        for (name, target) in targets {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("fuzz/corpus")
+                .join(name);
+            let inputs: Vec<_> = std::fs::read_dir(folder).unwrap().flatten().collect();
+            assert!(!inputs.is_empty(), "{name}");
+            for input in inputs {
+                target(&std::fs::read(input.path()).unwrap());
+            }
+        }
+    }
+}

@@ -19,11 +19,14 @@ mod headroom;
 mod journal;
 mod line;
 pub(crate) mod log;
+mod record;
 mod recover;
+pub(crate) mod search;
 pub(crate) mod seal;
 mod segment;
 mod tiles;
 pub(crate) mod tree;
+pub(crate) mod verify;
 mod writer;
 
 pub(crate) use entry::{Admission, AnsweredBy, Probe, RequestEntry, Told, Verdict, Who};
@@ -31,6 +34,7 @@ pub(crate) use event::{Action, Actor, SecurityEvent};
 pub(crate) use log::{
     AuditLog, Durability, OnFailure, Options, Receipt, Refused, Slot, Stats, Unavailable,
 };
+pub(crate) use record::Record;
 pub(crate) use recover::{OpenError, Recovery};
 pub(crate) use seal::{Keyring, KeyringError, Sealer};
 

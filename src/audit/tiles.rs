@@ -117,6 +117,14 @@ fn read_tile(folder: &Path, level: u8, index: u64, width: u64) -> Option<Vec<Has
         })
 }
 
+/// The leaf hashes of tile `index`, as many as are there; none when it cannot be read.
+pub(super) fn read_leaves(folder: &Path, index: u64) -> Vec<Hash> {
+    (1..=256)
+        .rev()
+        .find_map(|width| read_tile(folder, 0, index, width))
+        .unwrap_or_default()
+}
+
 /// Reads subtree hashes of a log of `size` entries, for proofs.
 #[derive(Debug, Clone)]
 pub(crate) struct StoredTree {

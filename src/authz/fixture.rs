@@ -9,14 +9,14 @@ use jiff::tz::TimeZone;
 
 use crate::authn::{Method, Principal, SessionFacts};
 use crate::base::{PrincipalId, RequestId, RouteName, SessionId, Timestamp};
-use crate::config::{Problems, Source};
+use crate::config::{At, Problems, Source, Subject};
 
 use super::Groups;
 use super::lint::Names;
 use super::load;
 use super::policies::{Inputs, Policies};
 use super::request::{AccessRequest, Action, Caller, Circumstances, Service, Target};
-use super::routes::{Allowed, RouteFacts};
+use super::routes::RouteFacts;
 
 pub(super) const NOW: &str = "2026-11-24T10:00:00+01:00";
 
@@ -40,13 +40,14 @@ pub(super) fn route(name: &str, labels: &[&str]) -> RouteFacts {
         hidden: false,
         ambiguous_paths: false,
         zone: TimeZone::get("Europe/Berlin").unwrap(),
-        at: None,
+        step_up: Duration::from_secs(300),
+        at: At::nowhere(),
     }
 }
 
 pub(super) fn allowing(group: &str, route: RouteFacts) -> RouteFacts {
     RouteFacts {
-        allow: vec![Allowed::Group(group.to_owned())],
+        allow: vec![Subject::Group(group.to_owned())],
         ..route
     }
 }

@@ -2,14 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who `[group.NAME] members` names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Member {
-    Group(String),
-    /// By e-mail address.
-    User(String),
-    Everyone,
-}
+use crate::config::{Group, Spanned, Subject};
 
 /// The written groups, turned round: from member to group.
 #[derive(Debug, Clone, Default)]
@@ -20,14 +13,34 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    pub(crate) fn new<'a>(written: impl IntoIterator<Item = (&'a str, &'a [Member])>) -> Self {
+    /// From the tables `[group.NAME]`.
+    pub(crate) fn new(written: &BTreeMap<String, Group>) -> Self {
+        let members = |group: &'_ Group| -> Vec<Subject> {
+            group
+                .members
+                .iter()
+                .map(|member| Spanned::clone(member).value)
+                .collect()
+        };
+        let written: Vec<_> = written
+            .iter()
+            .map(|(name, group)| (name.as_str(), members(group)))
+            .collect();
+        Self::of_members(
+            written
+                .iter()
+                .map(|(name, members)| (*name, members.as_slice())),
+        )
+    }
+
+    fn of_members<'a>(written: impl IntoIterator<Item = (&'a str, &'a [Subject])>) -> Self {
         let mut groups = Self::default();
         for (name, members) in written {
             for member in members {
                 let of = match member {
-                    Member::User(user) => groups.of_user.entry(user.to_lowercase()).or_default(),
-                    Member::Group(group) => groups.of_group.entry(group.clone()).or_default(),
-                    Member::Everyone => &mut groups.of_everyone,
+                    Subject::User(user) => groups.of_user.entry(user.to_lowercase()).or_default(),
+                    Subject::Group(group) => groups.of_group.entry(group.clone()).or_default(),
+                    Subject::Everyone => &mut groups.of_everyone,
                 };
                 of.insert(name.to_owned());
             }
@@ -63,12 +76,12 @@ mod tests {
 
     #[test]
     fn groups_within_groups_count_and_circles_end() {
-        let members = [Member::Group("b".to_owned())];
+        let members = [Subject::Group("b".to_owned())];
         let back = [
-            Member::Group("a".to_owned()),
-            Member::User("ana".to_owned()),
+            Subject::Group("a".to_owned()),
+            Subject::User("ana".to_owned()),
         ];
-        let groups = Groups::new([("a", members.as_slice()), ("b", back.as_slice())]);
+        let groups = Groups::of_members([("a", members.as_slice()), ("b", back.as_slice())]);
         let all: Vec<String> = groups.of("ana", &BTreeSet::new()).into_iter().collect();
         assert_eq!(all, ["a", "b"]);
         assert!(groups.of("bob", &BTreeSet::new()).is_empty());

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use cedar_policy::pst::{EntityOrSlot, ResourceConstraint};
 use cedar_policy::{ActionConstraint, EntityUid, PrincipalConstraint};
 
-use crate::config::{At, Problems};
+use crate::config::{At, Config, Problems, Subject};
 
 use super::reads::Reads;
-use super::routes::{Allowed, RouteFacts};
+use super::routes::RouteFacts;
 use super::rule::Rule;
 use super::schema::Kind;
 
@@ -24,6 +24,31 @@ pub(crate) struct Names {
     /// `true` when every group that people are in is listed, so that another one is a mistake. Otherwise only a
     /// name that nearly is a known one is reported.
     pub(crate) complete: bool,
+}
+
+impl Names {
+    /// What the configuration alone defines.
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            groups: config
+                .groups
+                .keys()
+                .map(|name| (name.clone(), None))
+                .collect(),
+            services: BTreeSet::new(),
+            tenants: config.tenants.keys().cloned().collect(),
+            complete: false,
+        }
+    }
+
+    /// Adds every group that people in the store are in, with their number; then no group is unknown any more.
+    pub(crate) fn with_people(mut self, groups: impl IntoIterator<Item = (String, usize)>) -> Self {
+        for (group, members) in groups {
+            self.groups.insert(group, Some(members));
+        }
+        self.complete = true;
+        self
+    }
 }
 
 /// Adds a warning for everything that validates and is surely not meant.
@@ -62,7 +87,7 @@ impl Known {
                 .iter()
                 .for_each(|label| add(Kind::Label, label, None));
             for allowed in &route.allow {
-                if let Allowed::Group(group) = allowed {
+                if let Subject::Group(group) = allowed {
                     add(Kind::Group, group, None);
                 }
             }
@@ -103,7 +128,7 @@ impl Known {
         if names.contains_key(name) {
             return;
         }
-        let near = super::suggest::nearest(name, names.keys().map(String::as_str));
+        let near = crate::config::nearest(name, names.keys().map(String::as_str));
         if kind == Kind::Group && !self.complete && near.is_none() {
             return;
         }
@@ -271,9 +296,7 @@ fn closed(route: &RouteFacts, rules: &[Studied<'_>], problems: &mut Problems) {
             route.name
         ))
         .help("allow = [\"group:NAME\"] in its table, or a permit in the policies");
-    if let Some(at) = &route.at {
-        problem.at(at);
-    }
+    problem.at(&route.at);
 }
 
 fn ambiguous(route: &RouteFacts, rules: &[Studied<'_>], problems: &mut Problems) {
@@ -298,9 +321,7 @@ fn ambiguous(route: &RouteFacts, rules: &[Studied<'_>], problems: &mut Problems)
         .help(
             "take `path_allows` from the route, or decide by route and action instead of by path",
         );
-    if let Some(at) = &route.at {
-        problem.at(at);
-    }
+    problem.at(&route.at);
 }
 
 #[cfg(test)]
@@ -408,7 +429,7 @@ mod tests {
         };
         let mut open = routes();
         for route in &mut open {
-            route.allow.push(Allowed::Everyone);
+            route.allow.push(Subject::Everyone);
         }
         check(&rules, &open, &names, &mut problems);
         assert!(problems.is_empty(), "{problems:?}");

@@ -26,10 +26,9 @@ pub(crate) mod routes;
 pub(crate) mod rule;
 pub(crate) mod schema;
 mod slices;
-mod suggest;
 
-pub(crate) use groups::{Groups, Member};
+pub(crate) use groups::Groups;
 pub(crate) use permit::{Decision, Denial, Permit, Remedy};
 pub(crate) use policies::{Inputs, Policies};
 pub(crate) use request::{AccessRequest, Action, Caller, Circumstances, Target};
-pub(crate) use routes::{Allowed, RouteFacts};
+pub(crate) use routes::RouteFacts;

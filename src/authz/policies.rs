@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
 use std::time::Duration;
 
 use cedar_policy::{Authorizer, Entities, EntityUid};
@@ -36,7 +37,7 @@ pub(crate) struct Inputs<'a> {
     pub(crate) routes: &'a [RouteFacts],
     pub(crate) groups: &'a Groups,
     pub(crate) names: &'a lint::Names,
-    /// The age a step-up asks for when the policy does not say.
+    /// The age a step-up asks for on the console when the policy does not say.
     pub(crate) step_up: Duration,
     /// The clock of the console.
     pub(crate) zone: &'a TimeZone,
@@ -50,7 +51,6 @@ pub(crate) struct Policies {
     pub(super) routes: Vec<RouteFacts>,
     pub(super) slices: Slices,
     pub(super) groups: Groups,
-    pub(super) step_up: Duration,
     pub(super) authorizer: Authorizer,
     pub(super) callers: Recent<usize, Arc<Known>>,
     /// Caller, target and action together, as Cedar wants them.
@@ -76,7 +76,8 @@ impl Policies {
         if problems.errors() > before {
             return None;
         }
-        let Some(slices) = Slices::compile(inputs.routes, &unique, inputs.zone) else {
+        let Some(slices) = Slices::compile(inputs.routes, &unique, (inputs.zone, inputs.step_up))
+        else {
             problems
                 .error("PC2107")
                 .message("the policies validate, but cannot be sorted by route");
@@ -91,7 +92,6 @@ impl Policies {
             routes: inputs.routes.to_vec(),
             slices,
             groups: inputs.groups.clone(),
-            step_up: inputs.step_up,
             authorizer: Authorizer::new(),
             callers: Recent::new(CALLERS),
             entities: Recent::new(ENTITIES),

@@ -3,24 +3,15 @@
 //! `allow = [...]` and `public = true` become ordinary policies: listed, tested and overruled by any forbid.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use cedar_policy::Policy;
 use jiff::tz::TimeZone;
 
 use crate::base::RouteName;
-use crate::config::{At, Problems};
+use crate::config::{At, Config, Problems, Route, Subject};
 
 use super::rule::Rule;
-
-/// Whom `allow` names.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Allowed {
-    Group(String),
-    /// By e-mail address.
-    User(String),
-    /// Everybody who has signed in.
-    Everyone,
-}
 
 /// A route as policies see it.
 #[derive(Debug, Clone)]
@@ -32,7 +23,7 @@ pub(crate) struct RouteFacts {
     pub(crate) kind: &'static str,
     pub(crate) tenant: String,
     pub(crate) labels: Vec<String>,
-    pub(crate) allow: Vec<Allowed>,
+    pub(crate) allow: Vec<Subject>,
     pub(crate) public: bool,
     /// A refusal looks like a route that does not exist.
     pub(crate) hidden: bool,
@@ -40,7 +31,51 @@ pub(crate) struct RouteFacts {
     pub(crate) ambiguous_paths: bool,
     /// The clock of `context.time`.
     pub(crate) zone: TimeZone,
-    pub(crate) at: Option<At>,
+    /// How old the second factor may be where a policy asks for a fresh one without saying how fresh.
+    pub(crate) step_up: Duration,
+    pub(crate) at: At,
+}
+
+impl RouteFacts {
+    /// Every route of `config`, by name.
+    pub(crate) fn all(config: &Config) -> Vec<Self> {
+        config
+            .routes
+            .values()
+            .map(|route| Self::new(route, config))
+            .collect()
+    }
+
+    fn new(route: &Route, config: &Config) -> Self {
+        let tenant = config.tenants.get(&route.tenant.value);
+        let zone = tenant.and_then(|tenant| tenant.timezone.as_ref());
+        Self {
+            name: route.name.clone(),
+            host: route.host.to_string(),
+            kind: "http",
+            tenant: route.tenant.value.clone(),
+            labels: route
+                .labels
+                .iter()
+                .map(|label| label.value.clone())
+                .collect(),
+            allow: route
+                .allow
+                .iter()
+                .map(|subject| subject.value.clone())
+                .collect(),
+            public: route.public,
+            hidden: route.hidden,
+            ambiguous_paths: !route.path_allows.is_empty(),
+            zone: zone.unwrap_or(&config.server.timezone).zone.clone(),
+            step_up: route
+                .session
+                .step_up
+                .as_ref()
+                .map_or(config.session.step_up, |age| age.value),
+            at: route.at.clone(),
+        }
+    }
 }
 
 /// The policies that follow from the table of `route` itself.
@@ -59,10 +94,10 @@ pub(crate) fn generated(route: &RouteFacts, problems: &mut Problems) -> Vec<Rule
 }
 
 fn allow(route: &RouteFacts) -> String {
-    if route.allow.contains(&Allowed::Everyone) {
+    if route.allow.contains(&Subject::Everyone) {
         return format!("permit ({});", scope("principal is User", route));
     }
-    if let [Allowed::Group(group)] = route.allow.as_slice() {
+    if let [Subject::Group(group)] = route.allow.as_slice() {
         let principal = format!("principal in Group::{}", quoted(group));
         return format!("permit ({});", scope(&principal, route));
     }
@@ -74,12 +109,12 @@ fn allow(route: &RouteFacts) -> String {
         (!all.is_empty()).then(|| format!("[{}]", all.join(", ")))
     };
     let groups = route.allow.iter().filter_map(|allowed| match allowed {
-        Allowed::Group(name) => Some(name.clone()),
-        Allowed::User(_) | Allowed::Everyone => None,
+        Subject::Group(name) => Some(name.clone()),
+        Subject::User(_) | Subject::Everyone => None,
     });
     let users = route.allow.iter().filter_map(|allowed| match allowed {
-        Allowed::User(email) => Some(email.to_lowercase()),
-        Allowed::Group(_) | Allowed::Everyone => None,
+        Subject::User(email) => Some(email.to_lowercase()),
+        Subject::Group(_) | Subject::Everyone => None,
     });
     let groups = pick("Group", groups.collect()).map(|list| format!("principal in {list}"));
     let users = pick("User", users.collect())
@@ -104,10 +139,9 @@ fn make(id: &str, text: &str, route: &RouteFacts, problems: &mut Problems) -> Op
         Ok(policy) => Some(Rule::generated(id, &policy, &route.name)),
         Err(error) => {
             let problem = problems.error("PC2106");
-            problem.message(format!("no policy can be made from `{id}`: {error}"));
-            if let Some(at) = &route.at {
-                problem.at(at);
-            }
+            problem
+                .message(format!("no policy can be made from `{id}`: {error}"))
+                .at(&route.at);
             None
         }
     }
@@ -133,7 +167,7 @@ pub(crate) fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
 
-    pub(super) fn route(allow: &[Allowed], public: bool) -> RouteFacts {
+    pub(super) fn route(allow: &[Subject], public: bool) -> RouteFacts {
         RouteFacts {
             name: RouteName::new("app"),
             host: "app.example.com".to_owned(),
@@ -145,11 +179,12 @@ mod tests {
             hidden: false,
             ambiguous_paths: false,
             zone: TimeZone::UTC,
-            at: None,
+            step_up: Duration::from_secs(300),
+            at: At::nowhere(),
         }
     }
 
-    fn rules(allow: &[Allowed], public: bool) -> Vec<Rule> {
+    fn rules(allow: &[Subject], public: bool) -> Vec<Rule> {
         let mut problems = Problems::new();
         let rules = generated(&route(allow, public), &mut problems);
         assert!(problems.is_empty());
@@ -163,8 +198,8 @@ mod tests {
 
     #[test]
     fn every_form_of_allow_is_a_valid_policy() {
-        let group = Allowed::Group("engineering".to_owned());
-        let user = Allowed::User("ana@example.com".to_owned());
+        let group = Subject::Group("engineering".to_owned());
+        let user = Subject::User("ana@example.com".to_owned());
         assert!(
             rules(std::slice::from_ref(&group), false)[0]
                 .text()
@@ -176,7 +211,7 @@ mod tests {
                 .contains("contains")
         );
         assert!(
-            rules(&[user, Allowed::Everyone], false)[0]
+            rules(&[user, Subject::Everyone], false)[0]
                 .text()
                 .contains("principal is User")
         );
@@ -186,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_name_cannot_leave_its_literal() {
-        let group = Allowed::Group("x\"); permit(principal, action, resource); //\\".to_owned());
+        let group = Subject::Group("x\"); permit(principal, action, resource); //\\".to_owned());
         assert_eq!(rules(&[group.clone(), group], false).len(), 1);
         assert_eq!(quoted("a\"ä"), "\"a\\u{22}\\u{e4}\"");
     }

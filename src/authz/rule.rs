@@ -60,7 +60,7 @@ impl Rule {
                 problem
                     .message(format!("unknown annotation `@{name}` on policy `{id}`"))
                     .at(at);
-                match super::suggest::nearest(name, KNOWN) {
+                match crate::config::nearest(name, KNOWN.into_iter()) {
                     Some(near) => problem.help(format!("a similar annotation exists: `@{near}`")),
                     None => problem.help(format!("the annotations are @{}", KNOWN.join(", @"))),
                 };

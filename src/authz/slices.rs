@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use cedar_policy::pst::{self, EntityOrSlot, ResourceConstraint, StaticPolicy, Template};
 use cedar_policy::{Entity, Policy, PolicySet};
@@ -28,6 +29,8 @@ pub(crate) struct Slice {
     pub(crate) hidden: bool,
     pub(crate) tenant: String,
     pub(crate) zone: TimeZone,
+    /// The age a step-up asks for when the policy does not say.
+    pub(crate) step_up: Duration,
     pub(crate) policies: PolicySet,
     /// What all of them together read.
     pub(crate) reads: Reads,
@@ -47,7 +50,11 @@ pub(crate) struct Slices {
 
 impl Slices {
     /// `None` when an entity or a policy cannot be expressed, which validation has excluded.
-    pub(crate) fn compile(routes: &[RouteFacts], rules: &[Rule], zone: &TimeZone) -> Option<Self> {
+    pub(crate) fn compile(
+        routes: &[RouteFacts],
+        rules: &[Rule],
+        (zone, step_up): (&TimeZone, Duration),
+    ) -> Option<Self> {
         let index = Index::new(rules)?;
         let mut found = HashMap::with_capacity(routes.len());
         for (number, route) in (1..).zip(routes) {
@@ -59,6 +66,7 @@ impl Slices {
                 hidden: route.hidden,
                 tenant: route.tenant.clone(),
                 zone: route.zone.clone(),
+                step_up: route.step_up,
             })?;
             found.insert(route.name.clone(), Arc::new(slice));
         }
@@ -70,6 +78,7 @@ impl Slices {
             hidden: false,
             tenant: String::new(),
             zone: zone.clone(),
+            step_up,
         })?;
         Some(Self {
             routes: found,
@@ -102,6 +111,7 @@ struct Place {
     hidden: bool,
     tenant: String,
     zone: TimeZone,
+    step_up: Duration,
 }
 
 /// Positions of policies by what their scope says of the resource.
@@ -210,6 +220,7 @@ impl Index {
             hidden: place.hidden,
             tenant: place.tenant,
             zone: place.zone,
+            step_up: place.step_up,
             policies,
             reads,
             guards,

@@ -60,6 +60,8 @@ codes! {
         "Durations, sizes and rates carry their unit: \"30s\", \"8MiB\", \"100/10s\". A number alone is refused because half of its readers would guess wrong.";
     "PC1116", "not a name",
         "Names of routes, upstreams, groups and the like appear in policies, logs, metrics and addresses. They have letters, digits, `-`, `_` and `.`, at most 64.";
+    "PC1130", "branding that a page cannot carry",
+        "The value would break the style or the security rules of our own pages.";
     "PC1210", "a TLS profile that is too old",
         "Mozilla's profile `old` admits TLS 1.0 and 1.1. Portcullis does not have it. `intermediate` serves Firefox 27, Chrome 31, Safari 9, Android 4.4.2, Java 8u31 and OpenSSL 1.0.1 and later; `modern` serves Firefox 63, Chrome 70, Safari 12.1, Android 10, Java 11 and OpenSSL 1.1.1 and later.";
     "PC1301", "a secret in clear",
@@ -96,6 +98,8 @@ codes! {
         "A group is a member of itself, perhaps through others. Membership must end somewhere.";
     "PC1413", "a rule without effect",
         "The key is set, and another one keeps it from ever having an effect.";
+    "PC1414", "everybody is trusted",
+        "Addresses in rate limits, policies and the audit log come from the proxies listed here. A list that covers every address lets every client choose its own.";
     "PC2001", "a policy file cannot be read", "The user that runs Portcullis must be able to read the policies and their tests.";
     "PC2101", "the file is not Cedar", "The text breaks Cedar's grammar at the place shown.";
     "PC2102", "a policy without an id", "Every policy carries @id(\"...\"): the id names the rule in decisions, in the audit log and in tests.";
@@ -114,6 +118,8 @@ codes! {
     "PC2312", "a permit for everyone", "A permit that names neither who, nor what, nor where opens every app to everyone who signed in.";
     "PC2313", "paths that a server may read differently", "The route admits kinds of paths that servers understand differently (`path_allows`), and a policy decides by path. Check that the server reads such paths as the policy does.";
     "PC2401", "nobody can open an app", "Nothing is open by default: the route has no `allow`, and no permit names it or one of its labels.";
+    "PC2501", "a policy test failed", "The rules decide a case differently than its test expects. A reload with a failing test is refused and the old rules stay in force. Either the rules or the expectation is wrong: `policy explain` shows who decided.";
+    "PC2502", "a policy test that cannot be read", "The case misses something, or says it in a way that has no meaning. The message says which.";
     "PC3101", "a certificate file cannot be read", "The file is missing, not readable for the user that runs Portcullis, or has no PEM block.";
     "PC3102", "a certificate or key that cannot be used", "The PEM block is there and its content is damaged or of an unknown kind.";
     "PC3103", "certificate and key do not belong together", "The key's public half is not the one in the certificate.";
@@ -129,6 +135,7 @@ codes! {
         "What travels there can be read and changed by everyone between, cookies and personal data included. Give the upstream a certificate and use https; or reach it on loopback or a Unix socket; or say `cleartext = true` on the upstream, which the posture report then lists.";
     "PC5102", "an upstream without targets", "At least one server must be there.";
     "PC5103", "an upstream that nothing uses", "No route names it.";
+    "PC5104", "an upstream whose certificate cannot be verified", "The file with its authorities cannot be read, or this machine trusts nobody. Verification is never turned off.";
 }
 
 #[cfg(test)]
@@ -149,5 +156,29 @@ mod tests {
             );
         }
         assert!(find("pc1104").is_some());
+    }
+
+    #[test]
+    fn every_code_in_the_sources_is_explained() {
+        fn visit(folder: &std::path::Path, missing: &mut Vec<String>) {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    visit(&path, missing);
+                } else if let Ok(text) = std::fs::read_to_string(&path) {
+                    let quoted = text.split('"').filter(|part| {
+                        let digits = part.strip_prefix("PC").unwrap_or_default();
+                        digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_digit())
+                    });
+                    missing.extend(quoted.filter(|id| find(id).is_none()).map(str::to_owned));
+                }
+            }
+        }
+        let mut missing = Vec::new();
+        visit(
+            concat!(env!("CARGO_MANIFEST_DIR"), "/src").as_ref(),
+            &mut missing,
+        );
+        assert!(missing.is_empty(), "add to codes.rs: {missing:?}");
     }
 }

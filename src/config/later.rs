@@ -57,3 +57,19 @@ pub(super) fn find(table: &str, key: &str) -> Option<&'static str> {
         .find(|(home, name, _)| *home == table && *name == key)
         .map(|(_, _, subject)| *subject)
 }
+
+/// Words of the design that this version does not have, and the subject of "... not in this version".
+const WORDS: &[(&str, &str)] = &[
+    ("acme", "obtaining certificates by ACME is"),
+    ("allow", "serving requests without recording them is"),
+    ("client-hash", "choosing a target by client is"),
+    ("random-two", "choosing between two random targets is"),
+];
+
+/// What `word` would be, when a later version may have it.
+pub(super) fn word(word: &str) -> Option<&'static str> {
+    WORDS
+        .iter()
+        .find(|(name, _)| *name == word)
+        .map(|(_, subject)| *subject)
+}

@@ -62,7 +62,7 @@ pub(crate) use units::{duration, show_duration, show_size, size};
 pub(crate) use upstream::{Balance, Upstream, UpstreamTimeout, UpstreamTls};
 
 use crate::base::RouteName;
-use table::table;
+use table::{Table as _, table};
 
 /// The whole configuration: defaults applied, references between tables checked.
 #[derive(Debug, Clone)]
@@ -94,6 +94,24 @@ impl Config {
     /// The folder that holds the database and, unless configured otherwise, the audit log.
     pub(crate) fn data_folder(&self) -> &std::path::Path {
         self.storage.database.folder()
+    }
+
+    /// The keys that are other in `newer` and take effect only after a restart, as "`listen` in [server]".
+    pub(crate) fn awaiting_restart(&self, newer: &Self) -> Vec<String> {
+        let mut found = Vec::new();
+        self.server.awaiting_restart(&newer.server, &mut found);
+        let (limits, newer_limits) = (&self.server.limits, &newer.server.limits);
+        limits.awaiting_restart(newer_limits, &mut found);
+        self.tls.awaiting_restart(&newer.tls, &mut found);
+        self.storage.awaiting_restart(&newer.storage, &mut found);
+        self.auth.awaiting_restart(&newer.auth, &mut found);
+        let (password, newer_password) = (&self.auth.password, &newer.auth.password);
+        password.awaiting_restart(newer_password, &mut found);
+        self.session.awaiting_restart(&newer.session, &mut found);
+        self.audit.awaiting_restart(&newer.audit, &mut found);
+        self.telemetry
+            .awaiting_restart(&newer.telemetry, &mut found);
+        found
     }
 
     /// The text of every file that was read, for the hash that start-up prints.

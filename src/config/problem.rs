@@ -160,15 +160,18 @@ impl Problems {
         self.0.extend(other.0);
     }
 
-    /// Sorts by file and place, and drops what only repeats or follows from an error at the same place.
+    /// Sorts by file and place, and drops repetitions and the warnings about what is an error already.
     pub(crate) fn settle(&mut self) {
-        self.0
-            .sort_by(|a, b| (a.place(), a.severity).cmp(&(b.place(), b.severity)));
+        self.0.sort_by(|a, b| {
+            let a = (a.place(), a.severity, a.code, &a.message);
+            a.cmp(&(b.place(), b.severity, b.code, &b.message))
+        });
         self.0.dedup_by(|later, first| {
-            let same_place = later.at.is_some() && later.place() == first.place();
             let repeated = later.code == first.code && later.message == first.message;
-            (same_place && first.severity == Severity::Error)
-                || (repeated && later.place() == first.place())
+            let follows = later.at.is_some()
+                && later.severity == Severity::Warning
+                && first.severity == Severity::Error;
+            later.place() == first.place() && (repeated || follows)
         });
     }
 }

@@ -43,7 +43,7 @@ table! {
         /// Carries WebSocket connections.
         websocket: bool = true, reload;
         /// Further protocols that a request may upgrade to, as in its `Upgrade` header.
-        upgrades: Vec<String> = [], reload;
+        upgrades: Vec<Spanned<String>> = [], reload;
         /// Origins that may open WebSockets besides the route's own.
         websocket_origins: Vec<Origin> = [], reload;
         /// What a refused person is told.

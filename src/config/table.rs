@@ -64,6 +64,14 @@ pub(super) struct FieldDoc {
 /// A struct made by `table!`.
 pub(super) trait Table: Value {
     const DOC: TableDoc;
+
+    /// Adds the keys that differ from `newer` and take effect only after a restart, as "`key` in [table]".
+    fn awaiting_restart(&self, newer: &Self, found: &mut Vec<String>);
+}
+
+/// `true` when two values differ in more than the place where they stand.
+pub(super) fn differ<T: std::fmt::Debug>(a: &T, b: &T) -> bool {
+    format!("{a:?}") != format!("{b:?}")
 }
 
 /// Reads the TOML text of a default. A test reads every default, so `None` never leaves this crate's tests.
@@ -105,6 +113,17 @@ macro_rules! table {
                     kind: <$ty as $crate::config::table::Value>::kind,
                 }, )*],
             };
+
+            fn awaiting_restart(&self, newer: &Self, found: &mut Vec<String>) {
+                let differing: &[(&str, bool)] = &[$(
+                    (stringify!($field), $crate::config::table::differ(&self.$field, &newer.$field)),
+                )*];
+                for (field, (name, differs)) in Self::DOC.fields.iter().zip(differing) {
+                    if *differs && field.effect == "restart" {
+                        found.push(format!("`{name}` in [{}]", $path));
+                    }
+                }
+            }
         }
 
         impl $crate::config::table::Value for $name {

@@ -128,8 +128,26 @@ fn what_is_not_said_has_a_safe_default() {
     assert!(config.tenants.contains_key(super::DEFAULT_TENANT));
     let route = config.routes.values().next().unwrap();
     assert!(!route.public && route.identity.assertion && !route.identity.headers);
-    assert_eq!(route.upgrades, ["websocket"]);
+    assert_eq!(route.upgrades.len(), 1);
+    assert_eq!(route.upgrades[0].value, "websocket");
     assert_eq!(route.title(), "grafana");
+}
+
+#[test]
+fn keys_that_wait_for_a_restart_are_named_and_others_are_not() {
+    let old = accepted(MINIMAL);
+    assert!(
+        old.awaiting_restart(&accepted(&format!("\n\n{MINIMAL}")))
+            .is_empty()
+    );
+    let text = format!(
+        "{MINIMAL}[session]\nidle = \"9m\"\ncookie = \"__Host-door\"\n[server.limits]\nh2_max_streams = 9\n"
+    );
+    let expected = [
+        "`h2_max_streams` in [server.limits]",
+        "`cookie` in [session]",
+    ];
+    assert_eq!(old.awaiting_restart(&accepted(&text)), expected);
 }
 
 #[test]

@@ -51,9 +51,9 @@ macro_rules! words {
 }
 pub(super) use words;
 
-use super::nearest;
 use super::table::Reader;
 use super::tree::{Node, Raw};
+use super::{later, nearest};
 
 /// `"a"` (meaning), `"b"` (meaning)`.
 pub(super) fn one_of(words: &[(&str, &[&str])]) -> String {
@@ -87,7 +87,9 @@ pub(super) fn choose<'w>(
     if found.is_none() {
         let problem = reader.refuse("PC1109", node, &format!("must be {wanted}"));
         problem.label("this word has no meaning here");
-        if let Some(similar) = nearest::find(text, words.iter().copied()) {
+        if let Some(subject) = later::word(text) {
+            problem.note(format!("{subject} not in this version of Portcullis"));
+        } else if let Some(similar) = nearest::find(text, words.iter().copied()) {
             problem.help(format!("a similar word exists: \"{similar}\""));
         }
     }

@@ -35,7 +35,7 @@ use crate::plan::{Plan, RequestContext};
 use crate::portal::Portal;
 use crate::route::Route;
 use crate::tasks::Tasks;
-use crate::upstream::request::Towards;
+use crate::upstream::request::Destination;
 use crate::upstream::{Forwarded, Pools, Tunnel, TunnelEnd, UpstreamRequest};
 
 /// What all workers share.
@@ -188,14 +188,14 @@ impl Gateway {
             .map_err(|_key| Refusal::SignerUnavailable)?;
         let group = Arc::clone(plan.upstream_of(route).ok_or(Refusal::NoRoute)?);
         let (name, patience) = (Arc::clone(&group.name), group.timeouts.first_byte);
-        let towards = Towards {
-            group,
+        let destination = Destination {
+            group: &group,
             preserve_host: route.preserve_host,
             statements: said,
             ended: principal.map(|principal| principal.session.cancelled.clone()),
         };
         let receipt = record.admit(permit, route, &request, facts).await?;
-        let outgoing = UpstreamRequest::build(request.onward(facts.client, &plan.message), permit, receipt, towards);
+        let outgoing = UpstreamRequest::build(request.onward(facts.client, &plan.message), permit, receipt, destination);
         let forwarded = self.pools.forward(outgoing).await.map_err(|error| {
             record.carried(&name, error.target.as_deref(), None);
             Refusal::Upstream { error, patience }

@@ -151,7 +151,10 @@ mod tests {
         type Data = Bytes;
         type Error = BodyError;
 
-        fn poll_frame(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Polled {
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
             Poll::Ready(Some(Err(BodyError::Cancelled)))
         }
     }

@@ -22,7 +22,7 @@ pub(crate) struct SessionRow {
     pub(crate) ends: Moment,
 }
 
-/// My sessions. `form.csrf` and `form.return_to` serve every form on the page.
+/// My sessions. `form.csrf` and `form.kept` serve every form on the page.
 #[derive(Debug, Clone, Template)]
 #[template(path = "sessions.html")]
 pub(crate) struct Sessions {
@@ -40,7 +40,7 @@ pub(crate) struct Sessions {
 pub(crate) struct RecoveryCodes {
     pub(crate) frame: Frame,
     pub(crate) form: Form,
-    pub(crate) left: u8,
-    pub(crate) of: u8,
+    pub(crate) left: usize,
+    pub(crate) of: usize,
     pub(crate) made: Option<Moment>,
 }

@@ -1,41 +1,34 @@
-//! The content security policy of our own pages.
+//! The content security policy of the pages whose form may end on an app's host.
 
 use crate::base::Origin;
+use crate::message::security::OWN_PAGE_POLICY;
 
-/// Nothing but our own style sheets and images; no script at all, no framing, no base address.
+/// Our policy, with `form-action` widened by exactly the host that a sign-in is handed over to.
 ///
-/// Browsers apply `form-action` to the redirects after a form as well (CSP3, 6.4.2), so the two pages whose form may
-/// end on an app's host name that host in `hand_over`; everywhere else it is `None`.
-pub(crate) fn policy(hand_over: Option<&Origin>) -> String {
-    let mut policy = String::from(
-        "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; \
-         frame-ancestors 'none'; form-action 'self'",
-    );
-    if let Some(origin) = hand_over {
-        policy.push(' ');
-        policy.push_str(&origin.to_string());
-    }
-    policy
+/// Browsers apply `form-action` to the redirects that follow a form as well (CSP Level 3, section 6.4.2), so without
+/// this the last step of a sign-in would be stopped by the browser.
+pub(crate) fn with_hand_over(to: &Origin) -> String {
+    OWN_PAGE_POLICY.replace("form-action 'self'", &format!("form-action 'self' {to}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::policy;
+    use super::with_hand_over;
     use crate::base::Origin;
+    use crate::message::security::OWN_PAGE_POLICY;
 
     #[test]
-    fn nothing_may_run_and_forms_stay_here() {
-        let policy = policy(None);
-        assert!(policy.starts_with("default-src 'none';"));
-        assert!(!policy.contains("script") && !policy.contains("unsafe"));
-        assert!(policy.ends_with("form-action 'self'"));
+    fn a_hand_over_adds_exactly_one_origin_to_one_directive() {
+        let origin = Origin::parse("https://grafana.example.com:8443").unwrap();
+        let policy = with_hand_over(&origin);
+        let added = " https://grafana.example.com:8443";
+        assert!(policy.contains("form-action 'self' https://grafana.example.com:8443;"));
+        assert_eq!(policy.replace(added, ""), OWN_PAGE_POLICY);
     }
 
     #[test]
-    fn a_hand_over_adds_exactly_one_origin() {
-        let origin = Origin::parse("https://grafana.example.com:8443").unwrap();
-        assert!(
-            policy(Some(&origin)).ends_with("form-action 'self' https://grafana.example.com:8443")
-        );
+    fn nothing_inline_may_run() {
+        assert!(OWN_PAGE_POLICY.starts_with("default-src 'none';"));
+        assert!(!OWN_PAGE_POLICY.contains("unsafe"));
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use askama::Template;
 
 use super::frame::{Form, Frame, Moment};
-use super::{Qr, words};
+use super::{Method, Qr, words};
 use crate::base::RequestId;
 
 /// One numbered step of an enrolment.
@@ -28,8 +28,7 @@ impl Step {
     }
 }
 
-/// Where the person stands. Steps that do not apply are left out, for example the password when only the second
-/// factor is set up again.
+/// Where the person stands. Steps that do not apply are left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) steps: Vec<Step>,
@@ -37,7 +36,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// The four steps of a new account.
+    /// The four steps of a new account, and of a new second factor for an old one.
     pub(crate) fn full(now: Step) -> Self {
         Self {
             steps: vec![
@@ -50,10 +49,10 @@ impl Progress {
         }
     }
 
-    /// Setting up the second factor again, with the password as it is.
-    pub(crate) fn second_factor_only(now: Step) -> Self {
+    /// Only the password is renewed; the second factor stays as it is.
+    pub(crate) fn password_only(now: Step) -> Self {
         Self {
-            steps: vec![Step::Welcome, Step::SecondFactor, Step::RecoveryCodes],
+            steps: vec![Step::Welcome, Step::Password],
             now,
         }
     }
@@ -71,6 +70,14 @@ impl Progress {
     }
 }
 
+/// What the link is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Join,
+    NewFactor,
+    NewPassword,
+}
+
 /// Step 1: who the link is for.
 #[derive(Debug, Clone, Template)]
 #[template(path = "enrol_welcome.html")]
@@ -78,6 +85,7 @@ pub(crate) struct EnrolWelcome {
     pub(crate) frame: Frame,
     pub(crate) form: Form,
     pub(crate) progress: Progress,
+    pub(crate) purpose: Purpose,
     pub(crate) name: String,
     pub(crate) login: String,
     /// Who made the link; `None` when it was made on the server's command line.
@@ -85,15 +93,19 @@ pub(crate) struct EnrolWelcome {
     pub(crate) until: Moment,
 }
 
-/// Step 2: a password, typed twice. The form sends `password` and `repeat`.
+/// Step 2: a password. A new one is sent twice, as `password` and `repeat`; the one in force once, as `password`.
+/// With [`Purpose::NewPassword`] the second factor is asked for too, with the fields of [`super::SecondFactor`].
 #[derive(Debug, Clone, Template)]
 #[template(path = "enrol_password.html")]
 pub(crate) struct EnrolPassword {
     pub(crate) frame: Frame,
     pub(crate) form: Form,
     pub(crate) progress: Progress,
+    pub(crate) purpose: Purpose,
     pub(crate) login: String,
-    pub(crate) min_length: u16,
+    pub(crate) min_length: usize,
+    /// How the second factor was given, where it is asked for.
+    pub(crate) method: Method,
 }
 
 /// Step 3: an authenticator app. The form sends `code`; nothing is saved before one fits.
@@ -136,20 +148,18 @@ pub(crate) struct CodesPage {
 /// Why a link opens nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LinkState {
-    /// Also for links that never existed: the two are not told apart.
-    Unknown,
-    Expired,
-    Used,
+    /// Used, expired, replaced or never issued: these are not told apart.
+    Gone,
+    /// Another browser has begun with it.
+    Elsewhere,
 }
 
-/// The link was used, is too old, or never was.
+/// The link was used, is too old, was replaced, or never was.
 #[derive(Debug, Clone, Template)]
 #[template(path = "link_unusable.html")]
 pub(crate) struct LinkUnusable {
     pub(crate) frame: Frame,
     pub(crate) state: LinkState,
-    /// The account's name, only when the link was once real.
-    pub(crate) login: Option<String>,
     pub(crate) request_id: RequestId,
 }
 

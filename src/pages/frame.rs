@@ -209,8 +209,8 @@ pub(crate) struct Form {
     /// Path that the form is posted to.
     pub(crate) action: String,
     pub(crate) csrf: String,
-    /// Where the person wanted to go, already checked against the known hosts; empty for the launcher.
-    pub(crate) return_to: String,
+    /// Hidden fields that travel along, such as where the person wanted to go, already checked.
+    pub(crate) kept: Vec<(&'static str, String)>,
     /// What was wrong, in the order of the fields.
     pub(crate) errors: Vec<FormError>,
 }

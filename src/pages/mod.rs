@@ -24,8 +24,8 @@ pub(crate) use account::{RecoveryCodes, SessionRow, Sessions};
 pub(crate) use apps::{Access, Apps, Tile};
 pub(crate) use denied::{Cause, Denied, Details, Remedy};
 pub(crate) use enrol::{
-    CodesPage, EnrolPassword, EnrolTotp, EnrolWelcome, LinkState, LinkUnusable, Progress, Step,
-    codes_as_text,
+    CodesPage, EnrolPassword, EnrolTotp, EnrolWelcome, LinkState, LinkUnusable, Progress, Purpose,
+    Step, codes_as_text,
 };
 pub(crate) use frame::{Brand, BrandError, Form, FormError, Frame, Moment, Theme, Visitor};
 pub(crate) use mishap::{Mishap, Told};
@@ -34,7 +34,7 @@ pub(crate) use qr::Qr;
 pub(crate) use sign_in::{
     Confirm, Confirmed, CookieRefused, Failed, FormExpired, Method, SecondFactor, SignIn, SignedOut,
 };
-pub(crate) use style::{Asking, Style};
+pub(crate) use style::Style;
 
 pub(crate) const CONTENT_TYPE: &str = "text/html; charset=utf-8";
 

@@ -8,8 +8,9 @@ use jiff::tz::TimeZone;
 use super::{
     Access, Apps, Brand, Cause, CodesPage, Confirm, Confirmed, CookieRefused, Denied, Details,
     EnrolPassword, EnrolTotp, EnrolWelcome, Failed, Form, FormError, FormExpired, Frame, LinkState,
-    LinkUnusable, Method, Mishap, Moment, Page, Progress, Qr, RecoveryCodes, Remedy, SecondFactor,
-    SessionRow, Sessions, SignIn, SignedOut, Step, Theme, Tile, Visitor, paths, words,
+    LinkUnusable, Method, Mishap, Moment, Page, Progress, Purpose, Qr, RecoveryCodes, Remedy,
+    SecondFactor, SessionRow, Sessions, SignIn, SignedOut, Step, Theme, Tile, Visitor, paths,
+    words,
 };
 use crate::base::{RequestId, Timestamp};
 
@@ -94,7 +95,10 @@ impl Book {
 
     fn form(&self, action: &str) -> Form {
         Form {
-            return_to: self.text("https://grafana.example.com/d/1?a=b&c=d"),
+            kept: vec![(
+                "return_to",
+                self.text("https://grafana.example.com/d/1?a=b&c=d"),
+            )],
             ..Form::new(self.text(action), self.text("csrf-token"))
         }
     }
@@ -232,13 +236,14 @@ impl Book {
             frame: self.frame(),
             form: self.form(action),
             progress: Progress::full(Step::Welcome),
+            purpose: Purpose::Join,
             name: self.text("Ana Lima"),
             login: self.text("ana@example.com"),
             invited_by: self.some("Kim Berg"),
             until: self.moment(60),
         };
         let again = EnrolWelcome {
-            progress: Progress::second_factor_only(Step::Welcome),
+            purpose: Purpose::NewFactor,
             invited_by: None,
             ..welcome.clone()
         };
@@ -246,8 +251,10 @@ impl Book {
             frame: self.frame(),
             form: self.form(action),
             progress: Progress::full(Step::Password),
+            purpose: Purpose::Join,
             login: self.text("ana@example.com"),
             min_length: 12,
+            method: Method::Totp,
         };
         let password_wrong = EnrolPassword {
             form: self.wrong(
@@ -259,11 +266,22 @@ impl Book {
             ),
             ..password.clone()
         };
+        let in_force = EnrolPassword {
+            purpose: Purpose::NewFactor,
+            ..password.clone()
+        };
+        let renewed = EnrolPassword {
+            purpose: Purpose::NewPassword,
+            progress: Progress::password_only(Step::Password),
+            ..password.clone()
+        };
         vec![
             ("enrol-1-welcome", welcome.html()),
             ("enrol-1-again", again.html()),
             ("enrol-2-password", password.html()),
             ("enrol-2-password-wrong", password_wrong.html()),
+            ("enrol-2-password-in-force", in_force.html()),
+            ("enrol-2-password-renewed", renewed.html()),
         ]
     }
 
@@ -289,10 +307,9 @@ impl Book {
             form: self.wrong(action, &[(Some("stored"), words::CODES_NOT_STORED)]),
             ..codes.clone()
         };
-        let link = |state, login| LinkUnusable {
+        let link = |state| LinkUnusable {
             frame: self.frame(),
             state,
-            login,
             request_id: id(),
         };
         vec![
@@ -300,15 +317,8 @@ impl Book {
             ("enrol-3-code-wrong", totp_wrong.html()),
             ("enrol-4-codes", codes.html()),
             ("enrol-4-codes-wrong", codes_wrong.html()),
-            (
-                "link-used",
-                link(LinkState::Used, self.some("ana@example.com")).html(),
-            ),
-            (
-                "link-expired",
-                link(LinkState::Expired, self.some("ana@example.com")).html(),
-            ),
-            ("link-unknown", link(LinkState::Unknown, None).html()),
+            ("link-gone", link(LinkState::Gone).html()),
+            ("link-elsewhere", link(LinkState::Elsewhere).html()),
         ]
     }
 

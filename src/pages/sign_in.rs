@@ -44,7 +44,7 @@ impl Method {
             .find(|method| method.code() == code)
     }
 
-    const fn is_totp(self) -> bool {
+    pub(super) const fn is_totp(self) -> bool {
         matches!(self, Self::Totp)
     }
 }

@@ -17,8 +17,20 @@ pub(crate) const RECOVERY_CODE_WRONG: &str =
     "That recovery code is not right, or it was used already.";
 pub(crate) const PASSWORD_COMMON: &str =
     "That password is on the list of common passwords. Choose one that nobody else would.";
+pub(crate) const PASSWORD_PERSONAL: &str =
+    "That password contains your name or email. Choose one that does not.";
+pub(crate) const PASSWORD_PATTERN: &str =
+    "That password repeats or counts. A few unrelated words are harder to guess.";
+pub(crate) const PASSWORD_NOT_YOURS: &str = "That is not your password.";
+/// The new password is fine, but the code beside it is not.
+pub(crate) const FACTOR_WRONG: &str = "That code is not right, or it was used already.";
+/// After a right password of an account that lost its second factor.
+pub(crate) const NO_SECOND_FACTOR: &str =
+    "Your account has no second factor yet. Ask your administrator for an enrolment link.";
+/// The half-done sign-in ran out.
+pub(crate) const START_AGAIN: &str = "That took too long. Start again with your name and password.";
 pub(crate) const PASSWORD_DIFFERS: &str = "The two passwords differ.";
-pub(crate) const PASSWORD_LONG: &str = "A password has at most 1,024 characters.";
+pub(crate) const PASSWORD_LONG: &str = "That password is too long. A long sentence is enough.";
 pub(crate) const CODES_NOT_STORED: &str =
     "Tick the box when the codes are stored. They are not shown again.";
 pub(crate) const ENROL_CODE_WRONG: &str =
@@ -38,12 +50,12 @@ pub(crate) fn too_many_tries(until: &str) -> String {
     format!("Too many tries. Try again at {until}.")
 }
 
-pub(crate) fn password_short(least: u16) -> String {
+pub(crate) fn password_short(least: usize) -> String {
     format!("A password has at least {least} characters. Several words in a row are easy to keep.")
 }
 
 /// After a sign-in with a recovery code.
-pub(crate) fn recovery_codes_left(left: u8) -> String {
+pub(crate) fn recovery_codes_left(left: usize) -> String {
     match left {
         0 => String::from("That was your last recovery code. Make new ones now."),
         1 => String::from("You have 1 recovery code left. Make new ones soon."),

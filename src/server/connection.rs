@@ -27,6 +27,7 @@ use tokio_rustls::server::TlsStream;
 use super::accept::Accepted;
 use super::activity::{Activity, Counted, Overdue, Tracked};
 use crate::base::{Host, Peer, TlsFacts};
+use crate::config::Limits;
 use crate::tasks::Tasks;
 use crate::tls;
 
@@ -50,6 +51,23 @@ pub(crate) struct Rules {
     pub(crate) h2_reset_budget: usize,
     pub(crate) h2_ping_interval: Duration,
     pub(crate) h2_ping_timeout: Duration,
+}
+
+impl From<&Limits> for Rules {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            handshake_timeout: limits.handshake_timeout,
+            header_timeout: limits.header_timeout,
+            idle_timeout: limits.idle_timeout,
+            // The start line counts too.
+            header_bytes: size(limits.header_bytes).saturating_add(size(limits.target_bytes)),
+            header_count: limits.header_count,
+            h2_max_streams: limits.h2_max_streams,
+            h2_reset_budget: limits.h2_reset_budget,
+            h2_ping_interval: limits.h2_ping_interval,
+            h2_ping_timeout: limits.h2_ping_timeout,
+        }
+    }
 }
 
 /// Why a connection ended.

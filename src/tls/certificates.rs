@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use super::internal_ca::InternalCa;
 use super::lint;
 pub(crate) use super::lint::{Finding, Loaded, Name};
-use super::server::Profile;
 use crate::base::{Clock, Host, Timestamp};
+use crate::config::Profile;
 
 /// How often [`Certificates::watch`] looks at the files.
 const LOOK_EVERY: Duration = Duration::from_secs(5);

@@ -13,8 +13,9 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::provider;
-use super::server::Versions;
+use super::server::alpn;
 use crate::base::Host;
+use crate::config::Protocols;
 
 /// Trust that could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +35,7 @@ pub(crate) enum TrustError {
     Setup(#[source] rustls::Error),
 }
 
-/// Which HTTP versions one connection offers.
+/// Which HTTP protocols one connection offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Offer {
     /// All that the upstream's settings admit.
@@ -52,39 +53,53 @@ pub(crate) struct UpstreamTls {
     server_name: Option<ServerName<'static>>,
 }
 
-impl UpstreamTls {
-    /// Trusts the certificates in the PEM file `ca`, or the machine's store without one.
-    pub(crate) fn new(
-        ca: Option<&Path>,
-        server_name: Option<&Host>,
-        versions: Versions,
-    ) -> Result<Self, TrustError> {
-        let roots = match ca {
-            Some(path) => roots_of(path)?,
-            None => native_roots()?,
-        };
-        Self::with_roots(roots, server_name, versions)
-    }
+/// What vouches for a target's certificate.
+#[derive(Debug)]
+pub(crate) enum Trust<'a> {
+    /// The certificates in a PEM file.
+    File(&'a Path),
+    Roots(Arc<RootCertStore>),
+}
 
-    fn with_roots(
-        roots: RootCertStore,
+/// The machine's own trust store, read at most once per instance.
+#[derive(Debug, Default)]
+pub(crate) struct NativeRoots(Option<Arc<RootCertStore>>);
+
+impl NativeRoots {
+    pub(crate) fn load(&mut self) -> Result<Arc<RootCertStore>, TrustError> {
+        if let Some(roots) = &self.0 {
+            return Ok(Arc::clone(roots));
+        }
+        let roots = Arc::new(native_roots()?);
+        self.0 = Some(Arc::clone(&roots));
+        Ok(roots)
+    }
+}
+
+impl UpstreamTls {
+    /// Offers `protocols`, verifies against `trust`, under `server_name` where one is given.
+    pub(crate) fn new(
+        trust: Trust<'_>,
         server_name: Option<&Host>,
-        versions: Versions,
+        protocols: Protocols,
     ) -> Result<Self, TrustError> {
+        let roots = match trust {
+            Trust::File(path) => Arc::new(roots_of(path)?),
+            Trust::Roots(roots) => roots,
+        };
         let mut config = ClientConfig::builder_with_provider(provider(true))
             .with_protocol_versions(&[&TLS13, &TLS12])
             .map_err(TrustError::Setup)?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        config.alpn_protocols = versions.alpn();
+        config.alpn_protocols = alpn(protocols);
         config.enable_early_data = false;
         config.resumption = Resumption::in_memory_sessions(64);
         let mut h1 = config.clone();
-        h1.alpn_protocols = Versions {
+        h1.alpn_protocols = alpn(Protocols {
             h1: true,
             h2: false,
-        }
-        .alpn();
+        });
         Ok(Self {
             all: Arc::new(config),
             h1: Arc::new(h1),

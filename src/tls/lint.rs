@@ -14,8 +14,8 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
-use super::server::Profile;
 use crate::base::{Host, Timestamp};
+use crate::config::Profile;
 
 /// A certificate that has less than this left is worth a warning.
 const EXPIRES_SOON: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -117,6 +117,25 @@ impl Finding {
             self,
             Self::ExpiresSoon { .. } | Self::NameUnused { .. } | Self::NotYetValid { .. }
         )
+    }
+
+    /// The file that it concerns.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Unreadable { path, .. }
+            | Self::Expired { path, .. }
+            | Self::NotYetValid { path, .. }
+            | Self::ExpiresSoon { path, .. }
+            | Self::NameUnused { path, .. }
+            | Self::Empty(path)
+            | Self::Unusable(path)
+            | Self::KeyUnusable(path)
+            | Self::KeyMismatch(path)
+            | Self::Nameless(path)
+            | Self::Weak(path)
+            | Self::RsaInModern(path) => Some(path),
+            Self::HostUncovered(_) | Self::InternalCa(_) => None,
+        }
     }
 
     /// What to do about it.

@@ -8,6 +8,7 @@ pub(crate) mod client;
 pub(crate) mod internal_ca;
 mod lint;
 pub(crate) mod server;
+pub(crate) mod setup;
 #[cfg(test)]
 pub(crate) mod testing;
 

@@ -13,38 +13,21 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
 use super::{Certificates, provider};
+use crate::config::{Profile, Protocols};
 
 const INTERMEDIATE: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 const MODERN: &[&SupportedProtocolVersion] = &[&TLS13];
 
-/// Mozilla's names for its recommendations (guideline 6.0).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Profile {
-    /// TLS 1.2 and 1.3.
-    Intermediate,
-    /// TLS 1.3 only.
-    Modern,
-}
-
-/// The HTTP versions that ALPN offers; at least one is set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Versions {
-    pub(crate) h1: bool,
-    pub(crate) h2: bool,
-}
-
-impl Versions {
-    /// RFC 7301 protocol names, best first.
-    pub(super) fn alpn(self) -> Vec<Vec<u8>> {
-        let mut names = Vec::new();
-        if self.h2 {
-            names.push(b"h2".to_vec());
-        }
-        if self.h1 {
-            names.push(b"http/1.1".to_vec());
-        }
-        names
+/// RFC 7301 protocol names, best first.
+pub(super) fn alpn(protocols: Protocols) -> Vec<Vec<u8>> {
+    let mut names = Vec::new();
+    if protocols.h2 {
+        names.push(b"h2".to_vec());
     }
+    if protocols.h1 {
+        names.push(b"http/1.1".to_vec());
+    }
+    names
 }
 
 /// Settings that cannot be turned into a TLS configuration; only a defect of the crypto library leads here.
@@ -63,11 +46,11 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn new(
         profile: Profile,
-        versions: Versions,
+        protocols: Protocols,
         certificates: Arc<Certificates>,
     ) -> Result<Self, TlsSetupError> {
         let tickets = Ticketer::new()?;
-        let config = server_config(profile, versions, &certificates, &tickets)?;
+        let config = server_config(profile, protocols, &certificates, &tickets)?;
         Ok(Self {
             certificates,
             tickets,
@@ -79,9 +62,9 @@ impl Server {
     pub(crate) fn replace(
         &self,
         profile: Profile,
-        versions: Versions,
+        protocols: Protocols,
     ) -> Result<(), TlsSetupError> {
-        let config = server_config(profile, versions, &self.certificates, &self.tickets)?;
+        let config = server_config(profile, protocols, &self.certificates, &self.tickets)?;
         self.current.store(Arc::new(config));
         Ok(())
     }
@@ -97,7 +80,7 @@ impl Server {
 
 fn server_config(
     profile: Profile,
-    versions: Versions,
+    protocols: Protocols,
     certificates: &Arc<Certificates>,
     tickets: &Arc<dyn ProducesTickets>,
 ) -> Result<ServerConfig, TlsSetupError> {
@@ -110,7 +93,7 @@ fn server_config(
         .with_protocol_versions(protocol_versions)?
         .with_no_client_auth()
         .with_cert_resolver(resolver);
-    config.alpn_protocols = versions.alpn();
+    config.alpn_protocols = alpn(protocols);
     config.ticketer = Arc::clone(tickets);
     // Each ticket costs a signature's fifth; a client needs one per connection.
     config.send_tls13_tickets = 1;

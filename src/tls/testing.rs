@@ -8,9 +8,9 @@ use tempfile::TempDir;
 
 use super::certificates::{Name, Source, Wanted};
 use super::internal_ca::InternalCa;
-use super::server::{Profile, Versions};
 use super::{Certificates, Server, provider};
 use crate::base::{Clock, Host};
+use crate::config::{Profile, Protocols};
 
 /// An authority in a temporary folder.
 pub(crate) struct TestPki {
@@ -18,12 +18,12 @@ pub(crate) struct TestPki {
     pub(crate) ca: InternalCa,
 }
 
-pub(crate) const BOTH: Versions = Versions { h1: true, h2: true };
-pub(crate) const H1: Versions = Versions {
+pub(crate) const BOTH: Protocols = Protocols { h1: true, h2: true };
+pub(crate) const H1: Protocols = Protocols {
     h1: true,
     h2: false,
 };
-pub(crate) const H2: Versions = Versions {
+pub(crate) const H2: Protocols = Protocols {
     h1: false,
     h2: true,
 };
@@ -47,7 +47,7 @@ impl TestPki {
         }
     }
 
-    pub(crate) fn server(&self, profile: Profile, versions: Versions, hosts: &[&str]) -> Server {
+    pub(crate) fn server(&self, profile: Profile, versions: Protocols, hosts: &[&str]) -> Server {
         let wanted = self.wanted(profile, hosts);
         let (certificates, _warnings) = Certificates::load(wanted, Clock::System.now()).unwrap();
         Server::new(profile, versions, Arc::new(certificates)).unwrap()

@@ -11,7 +11,6 @@ use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, uri};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +19,7 @@ use super::error::{Error, ErrorKind};
 use super::group::{Group, Running, Target};
 use super::meter::{Meter, Upload};
 use super::pool::{Line, Pools};
-use super::request::UpstreamRequest;
+use super::request::{Upgrade, UpstreamRequest};
 use super::tunnel::Tunnel;
 use crate::base::Reason;
 use crate::dial::DialError;
@@ -60,6 +59,8 @@ struct Head {
     target: uri::PathAndQuery,
     host: Option<HeaderValue>,
     headers: HeaderMap,
+    wants_trailers: bool,
+    upgrade: Option<HeaderValue>,
 }
 
 struct Exchange<'a> {
@@ -74,7 +75,7 @@ struct Exchange<'a> {
 /// What the exchange needs after the head of the answer is there.
 struct Rest {
     deadline: Option<Instant>,
-    upgrade: Option<(OnUpgrade, HeaderValue)>,
+    upgrade: Option<Upgrade>,
     ended: Option<CancellationToken>,
 }
 
@@ -99,6 +100,7 @@ impl Pools {
             headers,
             body,
             upgrade,
+            wants_trailers,
             ended,
         } = request;
         let meter = Arc::new(Meter::default());
@@ -109,6 +111,8 @@ impl Pools {
                 target,
                 host,
                 headers,
+                wants_trailers,
+                upgrade: upgrade.as_ref().map(|upgrade| upgrade.protocols.clone()),
             },
         };
         let rest = Rest {
@@ -233,7 +237,7 @@ impl Exchange<'_> {
         target: &Target,
         outgoing: Outgoing,
     ) -> (Line, Result<Response<Incoming>, Failure>) {
-        let host = outgoing.head.host.clone();
+        let kept = outgoing.head.kept();
         let request = match outgoing.into_request(&line, target) {
             Ok(request) => request,
             Err(kind) => return (line, Err(Failure::Final(kind))),
@@ -254,7 +258,7 @@ impl Exchange<'_> {
             Some(Err(mut error)) => Err(match (self.meter.fault(), error.take_message()) {
                 (Some(reason), _) => Failure::Final(ErrorKind::Interrupted(reason)),
                 (None, Some(request)) => {
-                    let returned = Box::new(Outgoing::from_request(request, host));
+                    let returned = Box::new(Outgoing::from_request(request, kept));
                     Failure::Unsent(returned, error.into_error())
                 }
                 (None, None) => lost(error.into_error()),
@@ -287,18 +291,17 @@ impl Exchange<'_> {
         let fail = |what| failed(ErrorKind::Answer(what), Some(running.target()));
         check(&response, &rest).map_err(fail)?;
         *response.version_mut() = Version::HTTP_11;
-        if let (StatusCode::SWITCHING_PROTOCOLS, Some((client, protocol))) =
-            (response.status(), rest.upgrade)
+        if let (StatusCode::SWITCHING_PROTOCOLS, Some(upgrade)) = (response.status(), rest.upgrade)
         {
             let tunnel = Tunnel {
-                client,
+                client: upgrade.client,
                 upstream: hyper::upgrade::on(&mut response),
                 meter: self.meter,
                 ended: rest.ended,
                 running,
             };
             return Ok(Forwarded {
-                response: switching(response, protocol),
+                response: switching(response),
                 report,
                 tunnel: Some(tunnel),
             });
@@ -334,6 +337,7 @@ impl Exchange<'_> {
 impl Outgoing {
     fn into_request(self, line: &Line, target: &Target) -> Result<Request<Body>, ErrorKind> {
         let Self { mut head, body } = self;
+        head.write_connection_fields(line);
         let mut uri = uri::Parts::default();
         uri.path_and_query = Some(head.target);
         match line {
@@ -363,10 +367,12 @@ impl Outgoing {
         Ok(request)
     }
 
-    fn from_request(request: Request<Body>, host: Option<HeaderValue>) -> Self {
+    /// Undoes [`Self::into_request`] for a request that its connection gave back.
+    fn from_request(request: Request<Body>, rest: Kept) -> Self {
         let (parts, body) = request.into_parts();
         let mut headers = parts.headers;
         headers.remove(header::HOST);
+        hop::strip(&mut headers);
         let target = parts
             .uri
             .into_parts()
@@ -376,16 +382,56 @@ impl Outgoing {
             head: Head {
                 method: parts.method,
                 target,
-                host,
+                host: rest.host,
                 headers,
+                wants_trailers: rest.wants_trailers,
+                upgrade: rest.upgrade,
             },
             body,
         }
     }
 }
 
+/// The part of a head that a sent request does not show any more.
+struct Kept {
+    host: Option<HeaderValue>,
+    wants_trailers: bool,
+    upgrade: Option<HeaderValue>,
+}
+
+impl Head {
+    fn kept(&self) -> Kept {
+        Kept {
+            host: self.host.clone(),
+            wants_trailers: self.wants_trailers,
+            upgrade: self.upgrade.clone(),
+        }
+    }
+
+    /// Adds what concerns this connection alone (RFC 9110 sections 7.6.1, 7.8 and 10.1.4).
+    fn write_connection_fields(&mut self, line: &Line) {
+        let is_h1 = matches!(line, Line::H1(_));
+        let mut options = Vec::new();
+        if self.wants_trailers {
+            let trailers = HeaderValue::from_static("trailers");
+            self.headers.insert(header::TE, trailers);
+            options.push("te");
+        }
+        if let Some(protocols) = self.upgrade.clone().filter(|_| is_h1) {
+            self.headers.insert(header::UPGRADE, protocols);
+            options.push("upgrade");
+        }
+        if is_h1
+            && let Ok(options) = HeaderValue::try_from(options.join(", "))
+            && !options.is_empty()
+        {
+            self.headers.insert(header::CONNECTION, options);
+        }
+    }
+}
+
 fn is_idempotent(head: &Head) -> bool {
-    head.method.is_idempotent() && !head.headers.contains_key(header::UPGRADE)
+    head.method.is_idempotent() && head.upgrade.is_none()
 }
 
 fn failed(kind: ErrorKind, target: Option<&Arc<Target>>) -> Error {
@@ -415,23 +461,25 @@ fn check(response: &Response<Incoming>, rest: &Rest) -> Result<(), &'static str>
         return Err("it declares its length twice");
     }
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let (Some((_, wanted)), Some(chosen)) = (&rest.upgrade, headers.get(header::UPGRADE))
-        else {
+        let (Some(wanted), Some(chosen)) = (&rest.upgrade, headers.get(header::UPGRADE)) else {
             return Err("it switches protocols without being asked to");
         };
-        if !wanted.as_bytes().eq_ignore_ascii_case(chosen.as_bytes()) {
+        if !wanted.offers(chosen) {
             return Err("it switches to another protocol than asked for");
         }
     }
     Ok(())
 }
 
-fn switching(response: Response<Incoming>, protocol: HeaderValue) -> Response<Body> {
+fn switching(response: Response<Incoming>) -> Response<Body> {
     let (mut parts, _no_content) = response.into_parts();
+    let protocol = parts.headers.remove(header::UPGRADE);
     strip(&mut parts.headers);
     let upgrade = HeaderValue::from_static("upgrade");
     parts.headers.insert(header::CONNECTION, upgrade);
-    parts.headers.insert(header::UPGRADE, protocol);
+    if let Some(protocol) = protocol {
+        parts.headers.insert(header::UPGRADE, protocol);
+    }
     Response::from_parts(parts, Body::Empty)
 }
 

@@ -13,21 +13,13 @@ use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
 use tokio::time::Instant;
 
+use super::compile::Recipe;
+use crate::config::{Balance, Protocols};
 use crate::dial::Endpoint;
 use crate::tls::UpstreamTls;
-use crate::tls::server::Versions;
 
 /// How long a target that refused a connection is passed over.
 const REST: Duration = Duration::from_secs(3);
-
-/// How the next target is found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Balance {
-    /// The fewest running requests for its weight.
-    LeastRequests,
-    /// One after the other, by weight.
-    RoundRobin,
-}
 
 /// How long each part of an exchange may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,11 +41,13 @@ pub(crate) struct Group {
     pub(crate) targets: Vec<Arc<Target>>,
     pub(crate) balance: Balance,
     pub(crate) timeouts: Timeouts,
-    pub(crate) versions: Versions,
+    pub(crate) protocols: Protocols,
     /// Idle connections kept per worker and target.
     pub(crate) keep: usize,
     /// Targets tried while nothing of the request has been sent.
     pub(crate) attempts: usize,
+    /// What this was made from; `None` for a group that no configuration describes.
+    pub(super) recipe: Option<Recipe>,
     turn: AtomicUsize,
 }
 
@@ -84,9 +78,10 @@ impl Group {
                 idle: Duration::from_secs(120),
                 total: None,
             },
-            versions: Versions { h1: true, h2: true },
+            protocols: Protocols { h1: true, h2: true },
             keep: 64,
             attempts: 2,
+            recipe: None,
             turn: AtomicUsize::new(0),
         }
     }
@@ -220,7 +215,8 @@ impl Drop for Running {
 mod tests {
     use http::HeaderValue;
 
-    use super::{Balance, Group, Target};
+    use super::{Group, Target};
+    use crate::config::Balance;
     use crate::dial::Endpoint;
 
     fn target(label: &str, weight: u32) -> Target {

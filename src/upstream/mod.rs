@@ -4,6 +4,7 @@
 //! piece in both directions. An answer that breaks off is never made to look complete.
 
 mod body;
+mod compile;
 pub(crate) mod error;
 pub(crate) mod forward;
 pub(crate) mod group;
@@ -14,10 +15,11 @@ pub(crate) mod request;
 pub(crate) mod testing;
 pub(crate) mod tunnel;
 
+pub(crate) use compile::Groups;
 pub(crate) use error::Error;
 pub(crate) use forward::{Forwarded, Report};
 pub(crate) use group::{Group, Target};
 pub(crate) use meter::Meter;
 pub(crate) use pool::Pools;
-pub(crate) use request::UpstreamRequest;
+pub(crate) use request::{Destination, UpstreamRequest};
 pub(crate) use tunnel::{Tunnel, TunnelEnd};

@@ -106,7 +106,7 @@ impl Pools {
         let plain = tls.is_none();
         let connected = dial::connect(&target.endpoint, tls, group.timeouts.connect).await?;
         // Without TLS there is no ALPN; HTTP/2 is then spoken only where HTTP/1.1 is switched off.
-        let h2 = connected.h2 || (plain && !group.versions.h1 && offer == Offer::All);
+        let h2 = connected.h2 || (plain && !group.protocols.h1 && offer == Offer::All);
         let io = TokioIo::new(connected.stream);
         if h2 {
             let (sender, connection) = self.http2().handshake(io).await.map_err(failed)?;

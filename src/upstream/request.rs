@@ -1,8 +1,9 @@
-//! A request that may leave: the only thing that [`super::forward`] takes.
+//! A request that may leave: the only thing that forwarding takes, and [`UpstreamRequest::build`] the only way to one.
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, uri};
 use hyper::upgrade::OnUpgrade;
 use tokio_util::sync::CancellationToken;
 
@@ -18,47 +19,97 @@ pub(crate) struct UpstreamRequest {
     pub(super) group: Arc<Group>,
     pub(super) method: Method,
     pub(super) target: uri::PathAndQuery,
-    /// What the upstream is told as its own name; `None` sends the chosen target's authority.
+    /// What the upstream is told as its own name; `None` sends the chosen target's.
     pub(super) host: Option<HeaderValue>,
+    /// Without `Host`, connection fields and framing, which depend on the connection that will be chosen.
     pub(super) headers: HeaderMap,
     pub(super) body: Body,
-    /// The client's connection and the protocol asked for.
-    pub(super) upgrade: Option<(OnUpgrade, HeaderValue)>,
+    pub(super) upgrade: Option<Upgrade>,
+    pub(super) wants_trailers: bool,
     /// Cancelled when the session behind the request is ended.
     pub(super) ended: Option<CancellationToken>,
 }
 
-/// Where a request goes, and what the edge adds to it.
+/// The client's wish to leave HTTP.
+pub(super) struct Upgrade {
+    pub(super) client: OnUpgrade,
+    /// As sent to the upstream, in lower case, separated by commas.
+    pub(super) protocols: HeaderValue,
+}
+
+impl Upgrade {
+    /// `true` for a protocol that was asked for (RFC 9110 section 7.8: the server chooses one of them).
+    pub(super) fn offers(&self, chosen: &HeaderValue) -> bool {
+        let (offered, chosen) = (self.protocols.as_bytes(), chosen.as_bytes());
+        offered
+            .split(|byte| *byte == b',')
+            .any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(chosen))
+    }
+}
+
+impl std::fmt::Debug for Upgrade {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Upgrade").field(&self.protocols).finish()
+    }
+}
+
+/// Where a route sends its requests, and what the edge states about the caller.
 #[derive(Debug)]
-pub(crate) struct Towards {
-    pub(crate) group: Arc<Group>,
-    /// Keeps the client's `Host`; otherwise the target's own name is sent.
+pub(crate) struct Destination<'a> {
+    pub(crate) group: &'a Arc<Group>,
+    /// The upstream sees the client's `Host`, not its own name.
     pub(crate) preserve_host: bool,
-    /// What the edge states about the caller. Whatever a client sent under these names is gone already.
+    /// Headers of ours: the identity assertion and, where the route asks for them, plain names.
     pub(crate) statements: Vec<(HeaderName, HeaderValue)>,
     /// Cancelled when the session behind the request is ended.
     pub(crate) ended: Option<CancellationToken>,
 }
 
 impl UpstreamRequest {
-    /// Puts together what leaves. The permit and the receipt are not read: holding them is the proof that this request
-    /// was allowed and is written down, and there is no other way to make an [`UpstreamRequest`].
-    pub(crate) fn build(onward: Onward, _permit: &Permit, _receipt: &Receipt, towards: Towards) -> Self {
-        let Onward { method, target, mut headers, body, upgrade, wants_trailers, .. } = onward;
-        let host = headers.remove(header::HOST).filter(|_| towards.preserve_host);
-        for (name, value) in towards.statements {
+    /// Joins what is left of the client's request with what the edge states about it.
+    ///
+    /// Neither permit nor receipt is read: holding them is the proof that this request was allowed and is written down.
+    pub(crate) fn build(
+        onward: Onward,
+        _permit: &Permit,
+        _receipt: &Receipt,
+        destination: Destination<'_>,
+    ) -> Self {
+        Self::join(onward, destination)
+    }
+
+    /// `onward` carries no identity field any more, so nothing that a client sent can stand beside a statement.
+    pub(super) fn join(onward: Onward, destination: Destination<'_>) -> Self {
+        let Onward {
+            method,
+            target,
+            authority: _,
+            mut headers,
+            body,
+            upgrade,
+            wants_trailers,
+        } = onward;
+        let host = headers.remove(header::HOST);
+        for (name, value) in destination.statements {
             headers.insert(name, value);
         }
-        let upgrade = upgrade.and_then(|asked| {
-            let protocol = HeaderValue::try_from(asked.protocols.join(", ")).ok()?;
-            Some((asked.on_upgrade, protocol))
+        let upgrade = upgrade.and_then(|upgrade| {
+            Some(Upgrade {
+                protocols: HeaderValue::try_from(upgrade.protocols.join(", ")).ok()?,
+                client: upgrade.on_upgrade,
+            })
         });
-        if let Some((_, protocol)) = &upgrade {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-            headers.insert(header::UPGRADE, protocol.clone());
-        } else if wants_trailers {
-            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        Self {
+            group: Arc::clone(destination.group),
+            method,
+            target,
+            host: host.filter(|_| destination.preserve_host),
+            headers,
+            // Bytes before the upstream's 101 would be taken for the new protocol's.
+            body: if upgrade.is_some() { Body::Empty } else { body },
+            upgrade,
+            wants_trailers,
+            ended: destination.ended,
         }
-        Self { group: towards.group, method, target, host, headers, body, upgrade, ended: towards.ended }
     }
 }

@@ -1,20 +1,34 @@
 //! Upstreams that say exactly what a test wants, byte by byte. Nothing here is compiled into the program.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 
-use http::{HeaderMap, HeaderValue, Method};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http_body::Frame;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
-use super::group::{Balance, Group, Target};
-use super::request::UpstreamRequest;
+use super::group::{Group, Target};
+use super::request::{Upgrade, UpstreamRequest};
 use crate::base::Host;
+use crate::config::{Balance, Profile, Protocols};
 use crate::dial::Endpoint;
-use crate::message::Body;
+use crate::message::{Body, BodyError};
 use crate::tasks::Tasks;
+use crate::tls::client::{Trust, UpstreamTls};
+use crate::tls::testing::TestPki;
 
 /// A plain TCP server on loopback that answers every request head with the next of its scripted pieces.
 pub(crate) struct Scripted {
@@ -130,6 +144,108 @@ pub(crate) fn get(group: &Arc<Group>) -> UpstreamRequest {
         headers: HeaderMap::new(),
         body: Body::Empty,
         upgrade: None,
+        wants_trailers: false,
         ended: None,
     }
+}
+
+/// A body of prepared frames.
+pub(crate) struct Pieces(std::collections::VecDeque<Piece>);
+
+type Piece = Result<Frame<Bytes>, BodyError>;
+
+impl Pieces {
+    pub(crate) fn new(pieces: Vec<Piece>) -> Self {
+        Self(pieces.into())
+    }
+}
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Piece>> {
+        Poll::Ready(self.0.pop_front())
+    }
+}
+
+/// A TLS server on loopback, named `app.localhost`, made of this program's own server side.
+pub(crate) async fn serve<F, A>(
+    tasks: &Tasks,
+    pki: &TestPki,
+    protocols: Protocols,
+    answer: F,
+) -> SocketAddr
+where
+    F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Response<Body>> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = pki
+        .server(Profile::Intermediate, protocols, &["app.localhost"])
+        .config();
+    let inner = tasks.clone();
+    drop(tasks.spawn("test-server", async move {
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            let (config, answer, executor) = (Arc::clone(&config), answer.clone(), inner.clone());
+            drop(inner.spawn("test-connection", async move {
+                let Ok(stream) = TlsAcceptor::from(config).accept(socket).await else {
+                    return;
+                };
+                let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                let service = service_fn(move |request| {
+                    let answer = answer(request);
+                    async move { Ok::<_, Infallible>(answer.await) }
+                });
+                let io = TokioIo::new(stream);
+                if h2 {
+                    let builder = hyper::server::conn::http2::Builder::new(executor);
+                    builder.serve_connection(io, service).await.ok();
+                } else {
+                    let builder = hyper::server::conn::http1::Builder::new();
+                    builder.serve_connection(io, service).await.ok();
+                }
+            }));
+        }
+    }));
+    address
+}
+
+/// A group of the one server at `address`, which must prove to be `app.localhost`.
+pub(crate) fn secure_group(pki: &TestPki, address: SocketAddr, protocols: Protocols) -> Arc<Group> {
+    let name = Host::parse("app.localhost").unwrap();
+    let root = pki.root_file();
+    let tls = UpstreamTls::new(Trust::File(&root), Some(&name), protocols).unwrap();
+    let host = Host::parse("127.0.0.1").unwrap();
+    let server_name = tls.name_for(&host).unwrap();
+    let target = Target::new(
+        "https://app.localhost",
+        Endpoint::Tcp {
+            host,
+            port: address.port(),
+        },
+        HeaderValue::from_static("app.localhost"),
+        Some((tls, server_name)),
+        1,
+    );
+    let mut group = group(vec![target]);
+    group.protocols = protocols;
+    Arc::new(group)
+}
+
+/// A WebSocket handshake for the first target of `group`.
+pub(crate) fn upgrade(
+    group: &Arc<Group>,
+    client: OnUpgrade,
+    ended: CancellationToken,
+) -> UpstreamRequest {
+    let mut request = get(group);
+    request.upgrade = Some(Upgrade {
+        client,
+        protocols: HeaderValue::from_static("websocket"),
+    });
+    request.ended = Some(ended);
+    request
 }

@@ -350,7 +350,7 @@ impl Question<'_> {
     fn greatest_age(&self, policies: &[PolicyId]) -> Duration {
         let rules = &self.policies.rules;
         let asked = policies.iter().filter_map(|id| rules.get(id)?.step_up);
-        asked.min().unwrap_or(self.policies.step_up)
+        asked.min().unwrap_or(self.slice.step_up)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Tests that would notice an answer that outlived its question.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -155,6 +155,13 @@ const CURIOUS: &str = r#"
   when { principal.contractor || context.time.weekday == "sat" || context.client.ip.isLoopback() };
 "#;
 
+/// One for all cases, so that each also meets what the ones before it left in the memory.
+static CURIOUS_COMPANY: LazyLock<Policies> = LazyLock::new(|| {
+    let mut files = shipped();
+    files.push(Source::new("curious.cedar", CURIOUS));
+    compile(&files, &routes()).unwrap()
+});
+
 #[derive(Debug, Clone)]
 enum Who {
     Nobody,
@@ -171,6 +178,8 @@ fn people() -> Vec<Arc<Principal>> {
         person("sre", &["sre", "finance"]),
     ]
 }
+
+static PEOPLE: LazyLock<Vec<Arc<Principal>>> = LazyLock::new(people);
 
 fn services() -> Vec<Arc<Service>> {
     vec![service("ci-deploy"), service("invoicing")]
@@ -233,14 +242,12 @@ fn told(decision: Decision) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn a_remembered_answer_is_the_fresh_answer(questions in prop::collection::vec(questions(), 1..120)) {
-        let mut files = shipped();
-        files.push(Source::new("curious.cedar", CURIOUS));
-        let policies = compile(&files, &routes()).unwrap();
-        let (people, services) = (people(), services());
+        let policies = &*CURIOUS_COMPANY;
+        let (people, services) = (&*PEOPLE, services());
         for (who, ask) in &questions {
             let caller = match who {
                 Who::Nobody => Caller::Anonymous,

@@ -7,7 +7,7 @@ use super::{DEFAULT_TENANT, unknown_reference};
 use crate::config::Config;
 use crate::config::problem::Problems;
 use crate::config::route::Route;
-use crate::config::source::Spanned;
+use crate::config::source::{At, Spanned};
 use crate::config::table::default_from;
 use crate::config::tree::{Field, Node};
 use crate::config::types::HostPattern;
@@ -32,13 +32,10 @@ pub(super) fn complete(config: &mut Config, root: &Node, problems: &mut Problems
     let upstreams = written("upstream");
     let mut made = Vec::new();
     for route in config.routes.values_mut() {
-        if route.websocket
-            && !route
-                .upgrades
-                .iter()
-                .any(|protocol| protocol == "websocket")
-        {
-            route.upgrades.push("websocket".to_owned());
+        upgrades(route, problems);
+        let websocket = Spanned::new("websocket".to_owned(), At::nowhere());
+        if route.websocket && !route.upgrades.contains(&websocket) {
+            route.upgrades.push(websocket);
         }
         if let Some(upstream) = server_behind(route, root, upstreams, problems) {
             made.push(upstream);
@@ -61,6 +58,26 @@ pub(super) fn complete(config: &mut Config, root: &Node, problems: &mut Problems
     }
     matches(&config.routes, problems);
     own_pages(config, problems);
+}
+
+/// Refuses protocols that would carry further requests past every check.
+fn upgrades(route: &mut Route, problems: &mut Problems) {
+    for protocol in &mut route.upgrades {
+        protocol.value.make_ascii_lowercase();
+        let name = protocol.split('/').next().unwrap_or_default();
+        let why = match name {
+            "h2c" | "http" | "tls" => "which would carry requests that nobody judges",
+            _ if http::HeaderName::try_from(name).is_err() => "which is no protocol",
+            _ => continue,
+        };
+        problems
+            .error("PC1113")
+            .message(format!(
+                "`upgrades` in [route.{}] has `{}`, {why}",
+                route.name, protocol.value
+            ))
+            .at(protocol.at());
+    }
 }
 
 /// Checks `upstream` and `to`; makes the upstream of a route that has `to`.

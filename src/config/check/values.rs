@@ -2,15 +2,30 @@
 
 use std::collections::BTreeSet;
 
+use ipnet::IpNet;
+
 use super::{is_empty_list, place};
 use crate::config::problem::Problems;
 use crate::config::tree::{Node, Raw};
-use crate::config::{Config, show_duration, size};
+use crate::config::{Config, HeaderNames, show_duration, size};
 
 /// Adds the findings about listeners, times and numbers.
 pub(super) fn check(config: &Config, root: &Node, problems: &mut Problems) {
     listeners(config, root, problems);
     times(config, root, problems);
+    headers(&config.server.headers, root, problems);
+    proxies(&config.server.trusted_proxies, root, problems);
+    if let Some(link) = &config.server.branding.privacy
+        && !["https://", "http://", "/"]
+            .iter()
+            .any(|start| link.starts_with(start))
+    {
+        problems
+            .error("PC1111")
+            .message("`privacy` in [server.branding] is no address of a page")
+            .at(&place(root, &["server", "branding", "privacy"]))
+            .help("it takes an address such as \"https://example.com/privacy\"");
+    }
     for path in POSITIVE {
         zero_below(root, path, &mut Vec::new(), problems);
     }
@@ -57,6 +72,59 @@ fn listeners(config: &Config, root: &Node, problems: &mut Problems) {
                     .at(&place(root, &[table, key]));
             }
         }
+    }
+}
+
+/// Names that carry a meaning of their own on the way to an upstream.
+const TAKEN: &[&str] = &[
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "forwarded",
+    "host",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+];
+
+fn headers(names: &HeaderNames, root: &Node, problems: &mut Problems) {
+    let mut seen = BTreeSet::new();
+    let all = [
+        ("assertion", &names.assertion),
+        ("user", &names.user),
+        ("groups", &names.groups),
+        ("request_id", &names.request_id),
+    ];
+    for (key, name) in all {
+        let why = if TAKEN.contains(&name.as_str()) {
+            "which has a meaning of its own"
+        } else if !seen.insert(name.as_str()) {
+            "which another key has too"
+        } else {
+            continue;
+        };
+        problems
+            .error("PC1113")
+            .message(format!("`{key}` in [server.headers] is {name}, {why}"))
+            .at(&place(root, &["server", "headers", key]));
+    }
+}
+
+fn proxies(networks: &[IpNet], root: &Node, problems: &mut Problems) {
+    for network in networks.iter().filter(|network| network.prefix_len() == 0) {
+        problems
+            .warning("PC1414")
+            .message(format!(
+                "`trusted_proxies` in [server] has {network}: everybody can claim any address"
+            ))
+            .at(&place(root, &["server", "trusted_proxies"]))
+            .help("list the addresses of the proxies in front");
     }
 }
 

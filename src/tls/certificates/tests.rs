@@ -5,7 +5,7 @@ use tempfile::TempDir;
 
 use super::{Certificates, Rejected, Source, Wanted};
 use crate::base::{Host, Timestamp};
-use crate::tls::server::Profile;
+use crate::config::Profile;
 use crate::tls::testing::name;
 
 /// In 2026; the certificates here are valid for the whole of that year.

@@ -8,7 +8,8 @@ use rustls::{
     NamedGroup, ProtocolVersion, ServerConnection,
 };
 
-use super::{Profile, Server};
+use super::Server;
+use crate::config::Profile;
 use crate::tls::testing::{BOTH, H1, H2, TestPki};
 
 /// Carries bytes between the two ends until both are done; gives the first error of either side.
