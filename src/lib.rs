@@ -28,16 +28,16 @@ mod authz;
 mod upstream;
 
 // The whole, compiled.
-//mod plan;
+mod plan;
 
 // Faces.
 mod pages;
-//mod portal;
+mod portal;
 mod admin;
-//mod gateway;
+mod gateway;
 
 // Process.
-//mod server;
+mod server;
 //pub mod cli;
 
 #[doc(hidden)]

@@ -157,7 +157,7 @@ impl Gateway {
         plan: &Plan,
     ) -> Result<Authn, BadCredential> {
         let presented = match plan.message.cookies.session(request.headers()) {
-            Found::Absent => Presented::Nothing,
+            Found::None => Presented::Nothing,
             Found::One(value) => Presented::One(value),
             Found::Conflict => Presented::Conflicting,
         };

@@ -14,6 +14,7 @@ use data_encoding::HEXLOWER;
 
 use crate::authn::rules::Rules as AuthnRules;
 use crate::authz::Policies;
+use crate::authz::cases::{Case, Report};
 use crate::base::{Authority, Host};
 use crate::config::{self, Config, Loaded, Problems};
 use crate::keys;
@@ -21,7 +22,7 @@ use crate::limit::Limits;
 use crate::message;
 use crate::pages::Brand;
 use crate::route::{Route, RouteTable};
-use crate::upstream::{Group, group::Groups};
+use crate::upstream::{Group, Groups};
 
 pub(crate) use context::RequestContext;
 
@@ -39,6 +40,9 @@ pub(crate) struct Plan {
     pub(crate) limits: Limits,
     pub(crate) routes: RouteTable,
     pub(crate) policies: Policies,
+    /// The policy tests, and what they said: all of them passed.
+    pub(crate) cases: Vec<Case>,
+    pub(crate) tested: Report,
     pub(crate) brand: Arc<Brand>,
     upstreams: Groups,
     /// By [`Route::index`].
@@ -80,6 +84,12 @@ impl Plan {
         let (Some(policies), Some(brand), false) = (policies, brand, problems.has_errors()) else {
             return Err(problems);
         };
+        let cases = policies::cases(&config, &routes, &mut problems);
+        let tested = policies::test(&policies, &cases, &mut problems);
+        problems.settle();
+        if problems.has_errors() {
+            return Err(problems);
+        }
         let behind = behind(&routes, &upstreams);
         let plan = Self {
             generation,
@@ -89,6 +99,8 @@ impl Plan {
             limits: Limits::compile(&config, previous.map(|plan| &plan.limits)),
             routes,
             policies,
+            cases,
+            tested,
             brand: Arc::new(brand),
             upstreams,
             behind,

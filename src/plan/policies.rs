@@ -1,17 +1,20 @@
-//! From configuration and policy files to [`Policies`].
+//! From configuration and policy files to [`Policies`], and the policy tests that they have to pass.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use crate::authz::cases::{self, Case, Report};
 use crate::authz::lint::Names;
-use crate::authz::{Allowed, Groups, Inputs, Member, Policies, RouteFacts, load};
-use crate::base::RouteName;
-use crate::config::{self, Config, Problems, Subject};
+use crate::authz::{Groups, Inputs, Policies, RouteFacts, load};
+use crate::config::{Config, Problems};
+use crate::route::RouteTable;
+
+/// Whose tenant people in tests have when none is written.
+const USUAL_TENANT: &str = "default";
 
 /// Compiles the policy folder together with what the routes themselves say; `None` when there was an error.
 pub(super) fn compile(config: &Config, generation: u64, problems: &mut Problems) -> Option<Policies> {
     let files = load::read_folder(&config.policy.dir.value, problems);
-    let routes: Vec<RouteFacts> = config.routes.iter().map(|(name, route)| facts(name, route, config)).collect();
-    let groups = groups(config);
+    let routes = RouteFacts::all(config);
     let names = Names {
         groups: config.groups.keys().map(|name| (name.clone(), None)).collect(),
         services: BTreeSet::new(),
@@ -23,7 +26,7 @@ pub(super) fn compile(config: &Config, generation: u64, problems: &mut Problems)
         generation,
         files: &files,
         routes: &routes,
-        groups: &groups,
+        groups: &Groups::new(&config.groups),
         names: &names,
         step_up: config.session.step_up,
         zone: &config.server.timezone.zone,
@@ -31,44 +34,19 @@ pub(super) fn compile(config: &Config, generation: u64, problems: &mut Problems)
     Policies::compile(&inputs, problems)
 }
 
-fn facts(name: &RouteName, route: &config::Route, config: &Config) -> RouteFacts {
-    let tenant = config.tenants.get(&route.tenant.value);
-    let zone = tenant.and_then(|tenant| tenant.timezone.as_ref()).unwrap_or(&config.server.timezone);
-    RouteFacts {
-        name: name.clone(),
-        host: route.host.value.to_string(),
-        kind: "http",
-        tenant: route.tenant.value.clone(),
-        labels: route.labels.iter().map(|label| label.value.clone()).collect(),
-        allow: route.allow.iter().map(|subject| allowed(&subject.value)).collect(),
-        public: route.public,
-        hidden: route.hidden,
-        ambiguous_paths: !route.path_allows.is_empty(),
-        zone: zone.zone.clone(),
-        at: Some(route.at.clone()),
-    }
+/// The test cases of the configured folder.
+pub(super) fn cases(config: &Config, routes: &RouteTable, problems: &mut Problems) -> Vec<Case> {
+    let files = load::read_files(&config.policy_tests(), "toml", problems);
+    let locate = |host: &str, path: &str| {
+        let host = crate::base::Host::parse(host).ok()?;
+        routes.find(&host, path).map(|route| route.name.clone())
+    };
+    cases::read(&files, USUAL_TENANT, &locate, problems)
 }
 
-fn allowed(subject: &Subject) -> Allowed {
-    match subject {
-        Subject::Group(name) => Allowed::Group(name.clone()),
-        Subject::User(email) => Allowed::User(email.clone()),
-        Subject::Everyone => Allowed::Everyone,
-    }
-}
-
-fn groups(config: &Config) -> Groups {
-    let members: BTreeMap<&str, Vec<Member>> = config
-        .groups
-        .iter()
-        .map(|(name, group)| {
-            let members = group.members.iter().filter_map(|subject| match &subject.value {
-                Subject::Group(name) => Some(Member::Group(name.clone())),
-                Subject::User(email) => Some(Member::User(email.clone())),
-                Subject::Everyone => None,
-            });
-            (name.as_str(), members.collect())
-        })
-        .collect();
-    Groups::new(members.iter().map(|(name, members)| (*name, members.as_slice())))
+/// Runs every case; one that fails is an error.
+pub(super) fn test(policies: &Policies, cases: &[Case], problems: &mut Problems) -> Report {
+    let report = cases::run(policies, cases, "");
+    report.add_to(problems);
+    report
 }

@@ -60,7 +60,7 @@ impl From<&Limits> for Rules {
             header_timeout: limits.header_timeout,
             idle_timeout: limits.idle_timeout,
             // The start line counts too.
-            header_bytes: size(limits.header_bytes).saturating_add(size(limits.target_bytes)),
+            header_bytes: size(limits.header_bytes.saturating_add(limits.target_bytes)),
             header_count: limits.header_count,
             h2_max_streams: limits.h2_max_streams,
             h2_reset_budget: limits.h2_reset_budget,
@@ -68,6 +68,11 @@ impl From<&Limits> for Rules {
             h2_ping_timeout: limits.h2_ping_timeout,
         }
     }
+}
+
+/// What a machine cannot even count is not limited.
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 /// Why a connection ended.

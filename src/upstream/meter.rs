@@ -50,7 +50,7 @@ impl Meter {
     }
 
     /// Why the request's body ended early, when it did.
-    pub(super) fn fault(&self) -> Option<Reason> {
+    pub(crate) fn fault(&self) -> Option<Reason> {
         self.fault.get().copied()
     }
 }
