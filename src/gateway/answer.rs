@@ -3,7 +3,7 @@
 //! The status is the real one. Causes stay in the log; the answer carries a sentence and the request id.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, COOKIE, HeaderMap, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 
 use super::refusal::Refusal;
@@ -29,12 +29,19 @@ pub(crate) struct Asked {
     authority: Option<String>,
     style: Style,
     navigates: bool,
+    /// Of a navigation only, for the way to the sign-in page.
+    cookies: HeaderMap,
 }
 
 impl Asked {
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
         let headers = request.headers();
         let host = || headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
+        let navigates = navigation::is_navigation(request.method(), headers);
+        let mut cookies = HeaderMap::new();
+        for value in headers.get_all(COOKIE).iter().filter(|_| navigates) {
+            cookies.append(COOKIE, value.clone());
+        }
         let authority = request.uri().authority().map(http::uri::Authority::as_str).or_else(host);
         Self {
             method: request.method().clone(),
@@ -42,7 +49,8 @@ impl Asked {
             target: request.uri().path_and_query().map_or_else(String::new, ToString::to_string),
             authority: authority.map(str::to_owned),
             style: if navigation::wants_page(headers) { Style::Page } else { Style::Problem },
-            navigates: navigation::is_navigation(request.method(), headers),
+            navigates,
+            cookies,
         }
     }
 
@@ -187,7 +195,7 @@ pub(crate) fn failed(mishap: &Mishap, asked: &Asked, cx: &RequestContext) -> Res
 /// A person is sent to sign in; everybody else is told that they have to (D25).
 fn sign_in(asked: &Asked, cx: &RequestContext, portal: &Portal, otherwise: Mishap) -> Response<Body> {
     let redirect = asked.navigates.then(|| asked.address()).flatten();
-    match redirect.and_then(|address| portal.to_sign_in(&address, cx)) {
+    match redirect.and_then(|address| portal.to_sign_in(&address, &asked.cookies, cx)) {
         Some(response) => response,
         None => failed(&otherwise, asked, cx),
     }
