@@ -2,6 +2,7 @@
 
 mod check;
 mod commands;
+mod docs;
 mod gate;
 mod harness;
 mod init;
