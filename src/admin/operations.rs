@@ -29,7 +29,12 @@ pub(crate) struct Part {
 pub(crate) type Examine = dyn Fn() -> Vec<Part> + Send + Sync;
 
 /// Answers until the process drains.
-pub(crate) async fn serve(listener: TcpListener, metrics: Arc<Metrics>, examine: Arc<Examine>, tasks: Tasks) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    metrics: Arc<Metrics>,
+    examine: Arc<Examine>,
+    tasks: Tasks,
+) {
     loop {
         let accepted = tokio::select! {
             () = tasks.draining().cancelled() => return,
@@ -57,30 +62,59 @@ pub(crate) async fn serve(listener: TcpListener, metrics: Arc<Metrics>, examine:
     }
 }
 
-fn answer(method: &Method, path: &str, metrics: &Metrics, examine: &Examine) -> Response<Full<Bytes>> {
+fn answer(
+    method: &Method,
+    path: &str,
+    metrics: &Metrics,
+    examine: &Examine,
+) -> Response<Full<Bytes>> {
     if !matches!(*method, Method::GET | Method::HEAD) {
-        return with(text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"), ALLOW, "GET, HEAD");
+        return with(
+            text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"),
+            ALLOW,
+            "GET, HEAD",
+        );
     }
     match path {
         "/metrics" => {
             let response = text(StatusCode::OK, &metrics.expose());
-            with(response, CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")
+            with(
+                response,
+                CONTENT_TYPE,
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            )
         }
         "/livez" => health(&[]),
         "/readyz" => health(&examine()),
-        _ => text(StatusCode::NOT_FOUND, "here are /metrics, /livez and /readyz\n"),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "here are /metrics, /livez and /readyz\n",
+        ),
     }
 }
 
 fn health(parts: &[Part]) -> Response<Full<Bytes>> {
     let ready = parts.iter().all(|part| part.trouble.is_none());
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     let components: serde_json::Map<String, serde_json::Value> = parts
         .iter()
-        .map(|part| (part.name.to_owned(), part.trouble.as_deref().unwrap_or("ok").into()))
+        .map(|part| {
+            (
+                part.name.to_owned(),
+                part.trouble.as_deref().unwrap_or("ok").into(),
+            )
+        })
         .collect();
     let body = serde_json::json!({ "status": if ready { "ok" } else { "unavailable" }, "components": components });
-    with(text(status, &format!("{body}\n")), CONTENT_TYPE, "application/json")
+    with(
+        text(status, &format!("{body}\n")),
+        CONTENT_TYPE,
+        "application/json",
+    )
 }
 
 fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
@@ -90,8 +124,14 @@ fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
     with(response, CACHE_CONTROL, "no-store")
 }
 
-fn with(mut response: Response<Full<Bytes>>, name: HeaderName, value: &'static str) -> Response<Full<Bytes>> {
-    response.headers_mut().insert(name, HeaderValue::from_static(value));
+fn with(
+    mut response: Response<Full<Bytes>>,
+    name: HeaderName,
+    value: &'static str,
+) -> Response<Full<Bytes>> {
+    response
+        .headers_mut()
+        .insert(name, HeaderValue::from_static(value));
     response
 }
 
@@ -103,15 +143,33 @@ mod tests {
     use crate::telemetry::Metrics;
 
     fn broken() -> Vec<Part> {
-        vec![Part { name: "store", trouble: None }, Part { name: "audit", trouble: Some("no space left".to_owned()) }]
+        vec![
+            Part {
+                name: "store",
+                trouble: None,
+            },
+            Part {
+                name: "audit",
+                trouble: Some("no space left".to_owned()),
+            },
+        ]
     }
 
     #[test]
     fn a_part_in_trouble_makes_the_process_unready_but_not_dead() {
         let metrics = Metrics::new();
-        assert_eq!(answer(&Method::GET, "/readyz", &metrics, &broken).status(), 503);
-        assert_eq!(answer(&Method::GET, "/readyz", &metrics, &Vec::new).status(), 200);
-        assert_eq!(answer(&Method::GET, "/livez", &metrics, &broken).status(), 200);
+        assert_eq!(
+            answer(&Method::GET, "/readyz", &metrics, &broken).status(),
+            503
+        );
+        assert_eq!(
+            answer(&Method::GET, "/readyz", &metrics, &Vec::new).status(),
+            200
+        );
+        assert_eq!(
+            answer(&Method::GET, "/livez", &metrics, &broken).status(),
+            200
+        );
     }
 
     #[test]
@@ -120,6 +178,9 @@ mod tests {
         for method in [Method::POST, Method::PUT, Method::DELETE] {
             assert_eq!(answer(&method, "/metrics", &metrics, &broken).status(), 405);
         }
-        assert_eq!(answer(&Method::GET, "/debug", &metrics, &broken).status(), 404);
+        assert_eq!(
+            answer(&Method::GET, "/debug", &metrics, &broken).status(),
+            404
+        );
     }
 }

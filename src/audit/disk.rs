@@ -2,9 +2,9 @@
 //!
 //! Folders are 0700 and files 0600. A file that others may read while it changes is replaced whole by rename.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// The parts of an audit folder.
@@ -67,6 +67,8 @@ impl Folder {
         ] {
             create_dir(&path)?;
         }
+        // The folder itself may have been made by hand, and with less care.
+        std::fs::set_permissions(&self.root, Permissions::from_mode(0o700))?;
         sync_dir(&self.root)
     }
 
@@ -118,11 +120,39 @@ pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
+/// Adds `content` at the end of `path`, durably.
+pub(super) fn append(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(content)?;
+    file.sync_data()
+}
+
+/// Writes `content` to `path` by way of a file beside it. Not synced.
+pub(super) fn put(path: &Path, content: &[u8]) -> io::Result<()> {
+    let fresh = beside(path);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&fresh)?;
+    file.write_all(content)?;
+    std::fs::rename(&fresh, path)
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    PathBuf::from(name)
+}
+
 /// Replaces `path` by `content`: readers see the old or the new, never a mixture. Durable when this returns.
 pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut fresh = path.as_os_str().to_owned();
-    fresh.push(".new");
-    let fresh = PathBuf::from(fresh);
+    let fresh = beside(path);
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)

@@ -5,7 +5,7 @@
 //! running share this code.
 
 use std::collections::VecDeque;
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ use super::tree::{FullTile, Tree, leaf_hash};
 use crate::base::{EntryId, PrincipalId, Reason, Timestamp};
 use crate::keys::NoteSigner;
 
+/// Version of the field names and of the line's form.
+const SCHEMA: u64 = 1;
 /// Entries rendered and appended at once.
 const BATCH: usize = 2_048;
 /// A checkpoint is kept in the history at most this often; the newest always stands in `checkpoint`.
@@ -194,7 +196,7 @@ impl Engine {
         for effect in self.pending.unflushed.drain(..) {
             if let Some(waiter) = effect.durable {
                 // The waiter may have gone away; the entry stands all the same.
-                drop(waiter.send(effect.entry));
+                waiter.send(effect.entry).ok();
             }
         }
         Ok(())
@@ -229,11 +231,7 @@ impl Engine {
 
     /// Adds `note` to the history. Dying in the middle leaves a torn last note, which readers skip.
     fn remember(&self, note: &str) -> io::Result<()> {
-        let mut file = std::fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(self.folder.history())?;
-        file.write_all(format!("{note}\n").as_bytes())
+        disk::append(&self.folder.history(), format!("{note}\n").as_bytes())
     }
 }
 
@@ -248,6 +246,7 @@ fn render(work: &Work, seq: u64, sealer: &Sealer) -> Result<Ready, KeyringError>
     };
     clear.number("seq", seq);
     clear.text("time", &time.to_string(), 64);
+    clear.number("portcullis.audit.schema", SCHEMA);
     let name = match work {
         Work::Request { entry, .. } => {
             entry.write(&mut clear, &mut personal);

@@ -4,7 +4,7 @@
 //! instead), and gives the same result when it is itself interrupted and run again.
 
 use std::collections::HashSet;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -207,6 +207,7 @@ fn read_segment(
     let size = tail.tree.size();
     let start = segment.start_for(size)?;
     let mut seq = start.seq;
+    tail.reached = seq;
     let mut lines = Lines::open(&segment.path, start.offset)?;
     tail.segment = Some(segment.clone());
     tail.length = start.offset;
@@ -274,13 +275,8 @@ fn assemble(
     let whole_last = sound(&tail.torn, next);
     if !tail.torn.is_empty() && whole_last.is_none() {
         // Kept for people to look at. Dying after this and before the cut keeps it twice.
-        let mut kept = std::fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(parts.folder.quarantine())?;
-        kept.write_all(&tail.torn)?;
-        kept.write_all(b"\n")?;
-        kept.sync_data()?;
+        let kept = [tail.torn.as_slice(), b"\n"].concat();
+        disk::append(&parts.folder.quarantine(), &kept)?;
     }
     let mut appender = match tail.segment {
         Some(segment) => {

@@ -75,11 +75,7 @@ fn write_tile(path: &Path, hashes: &[Hash]) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         disk::create_dir(parent)?;
     }
-    let mut fresh = path.as_os_str().to_owned();
-    fresh.push(".new");
-    let fresh = PathBuf::from(fresh);
-    std::fs::write(&fresh, hashes.concat())?;
-    std::fs::rename(&fresh, path)
+    disk::put(path, &hashes.concat())
 }
 
 /// The tree of a checkpoint from its tiles; `None` when one is missing or has another length.

@@ -22,6 +22,8 @@ pub(crate) struct Known {
     pub(crate) id: Option<PrincipalId>,
     pub(crate) uid: EntityUid,
     pub(crate) entity: Entity,
+    /// `context.session`, for a person.
+    pub(crate) session: Option<RestrictedExpression>,
     /// Keeps the snapshot, so that its address names it as long as this exists.
     pub(crate) held: Held,
 }
@@ -60,12 +62,7 @@ pub(crate) fn user(
             RestrictedExpression::new_bool(contractor),
         ),
     ]);
-    Entity::new(
-        Kind::User.uid(email),
-        attributes,
-        parents(Kind::Group, groups),
-    )
-    .ok()
+    Entity::new(Kind::User.uid(email), attributes, in_groups(groups)).ok()
 }
 
 /// The `User` that stands for whoever has not signed in, seen from a route of `tenant`.
@@ -80,7 +77,7 @@ pub(crate) fn service(service: &Service, groups: &BTreeSet<String>) -> Option<En
         ("owner".to_owned(), entity(Kind::User, &service.owner)),
     ]);
     let uid = Kind::Service.uid(&service.name);
-    Entity::new(uid, attributes, parents(Kind::Group, groups)).ok()
+    Entity::new(uid, attributes, in_groups(groups)).ok()
 }
 
 /// A `Route`.
@@ -91,15 +88,16 @@ pub(crate) fn route(route: &RouteFacts) -> Option<Entity> {
         ("kind".to_owned(), text(route.kind)),
     ]);
     let uid = Kind::Route.uid(route.name.as_str());
-    Entity::new(uid, attributes, parents(Kind::Label, &route.labels)).ok()
+    let labels = route.labels.iter().map(|name| Kind::Label.uid(name));
+    Entity::new(uid, attributes, labels.collect()).ok()
 }
 
 pub(crate) fn console() -> Entity {
     Entity::new_no_attrs(Kind::Console.uid(CONSOLE), HashSet::new())
 }
 
-fn parents<'a>(kind: Kind, names: impl IntoIterator<Item = &'a String>) -> HashSet<EntityUid> {
-    names.into_iter().map(|name| kind.uid(name)).collect()
+fn in_groups(groups: &BTreeSet<String>) -> HashSet<EntityUid> {
+    groups.iter().map(|name| Kind::Group.uid(name)).collect()
 }
 
 fn text(value: &str) -> RestrictedExpression {

@@ -219,13 +219,17 @@ impl Finding {
 
 fn code_of(error: &cedar_policy::ValidationError) -> &'static str {
     use cedar_policy::ValidationError as E;
-    match error {
-        E::UnrecognizedEntityType(_) | E::UnrecognizedActionId(_) | E::InvalidEnumEntity(_) => {
-            "PC2201"
-        }
-        E::UnsafeOptionalAttributeAccess(_) => "PC2203",
-        E::UnsafeAttributeAccess(_) => "PC2204",
-        _ => "PC2202",
+    if matches!(
+        error,
+        E::UnrecognizedEntityType(_) | E::UnrecognizedActionId(_) | E::InvalidEnumEntity(_)
+    ) {
+        "PC2201"
+    } else if matches!(error, E::UnsafeOptionalAttributeAccess(_)) {
+        "PC2203"
+    } else if matches!(error, E::UnsafeAttributeAccess(_)) {
+        "PC2204"
+    } else {
+        "PC2202"
     }
 }
 

@@ -10,10 +10,12 @@ mod context;
 mod decide;
 pub(crate) mod described;
 mod entities;
+pub(crate) mod explain;
 #[cfg(test)]
 mod fixture;
 pub(crate) mod groups;
 pub(crate) mod lint;
+pub(crate) mod listing;
 pub(crate) mod load;
 mod memory;
 mod pattern;
@@ -26,6 +28,7 @@ pub(crate) mod routes;
 pub(crate) mod rule;
 pub(crate) mod schema;
 mod slices;
+pub(crate) mod starter;
 
 pub(crate) use groups::Groups;
 pub(crate) use permit::{Decision, Denial, Permit, Remedy};

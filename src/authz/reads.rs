@@ -37,7 +37,8 @@ pub(crate) struct Reads {
 }
 
 impl Reads {
-    fn everything() -> Self {
+    /// All there is.
+    pub(crate) const fn everything() -> Self {
         Self {
             caller: true,
             path: true,
@@ -73,6 +74,11 @@ impl Reads {
     /// `true` when the answer can change although nothing but time has passed.
     pub(crate) const fn is_timed(&self) -> bool {
         self.calendar || self.instant
+    }
+
+    /// `true` when it asks anything about the connection's other end.
+    pub(crate) const fn asks_client(&self) -> bool {
+        self.client || self.country || self.credentials
     }
 
     /// `true` when it asks anything about the path.
@@ -249,30 +255,35 @@ pub(crate) fn conditions(policy: &Template) -> Vec<Arc<Expr>> {
 
 /// `a && b` is two conditions, and so is `!(a || b)`; both stop at the first that fails.
 fn split(expr: &Arc<Expr>, negated: bool, found: &mut Vec<Arc<Expr>>) {
-    match &**expr {
-        Expr::BinaryOp {
-            op: BinaryOp::And,
-            left,
-            right,
-        } if !negated => [left, right]
-            .iter()
-            .for_each(|part| split(part, false, found)),
-        Expr::BinaryOp {
-            op: BinaryOp::Or,
-            left,
-            right,
-        } if negated => [left, right]
-            .iter()
-            .for_each(|part| split(part, true, found)),
-        Expr::UnaryOp {
+    let joint = if negated { BinaryOp::Or } else { BinaryOp::And };
+    if let Expr::BinaryOp { op, left, right } = &**expr
+        && *op == joint
+    {
+        split(left, negated, found);
+        split(right, negated, found);
+    } else if let Some(inner) = negation(expr) {
+        split(inner, !negated, found);
+    } else if negated {
+        let expr = Arc::clone(expr);
+        found.push(Arc::new(Expr::UnaryOp {
             op: UnaryOp::Not,
             expr,
-        } => split(expr, !negated, found),
-        _ if negated => found.push(Arc::new(Expr::UnaryOp {
-            op: UnaryOp::Not,
-            expr: Arc::clone(expr),
-        })),
-        _ => found.push(Arc::clone(expr)),
+        }));
+    } else {
+        found.push(Arc::clone(expr));
+    }
+}
+
+/// What `expr` is the negation of.
+pub(crate) fn negation(expr: &Expr) -> Option<&Arc<Expr>> {
+    if let Expr::UnaryOp {
+        op: UnaryOp::Not,
+        expr,
+    } = expr
+    {
+        Some(expr)
+    } else {
+        None
     }
 }
 

@@ -206,7 +206,7 @@ mod tests {
                 .contains("in Group::\"engineering\"")
         );
         assert!(
-            rules(&[group.clone(), user.clone()], false)[0]
+            rules(&[group, user.clone()], false)[0]
                 .text()
                 .contains("contains")
         );

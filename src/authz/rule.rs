@@ -121,6 +121,14 @@ impl Rule {
         }
     }
 
+    /// `policies/40-paths.cedar:5`, or the route it was made from.
+    pub(crate) fn from(&self) -> String {
+        match &self.origin {
+            Origin::Written(at) => format!("{}:{}", at.source().path().display(), at.line()),
+            Origin::Route(route) => format!("[route.{route}]"),
+        }
+    }
+
     /// The policy as Cedar text.
     pub(crate) fn text(&self) -> String {
         match &self.origin {

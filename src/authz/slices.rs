@@ -264,4 +264,57 @@ mod tests {
         assert_eq!(guard.body().clauses().len(), 2);
         assert!(!Reads::of_policy(guard.body()).is_timed());
     }
+
+    #[test]
+    fn a_slice_is_as_small_among_a_thousand_policies_as_among_ten() {
+        use crate::authz::fixture::{compile, route};
+        use crate::config::Source;
+
+        let site = |count: usize| {
+            let names: Vec<String> = (0..count).map(|number| format!("r{number}")).collect();
+            let mut text = String::from(
+                "@id(\"all\") permit(principal is User, action, resource is Route);\n",
+            );
+            for name in &names {
+                for group in 0..4 {
+                    text += &format!(
+                        "@id(\"{name}.{group}\") permit(principal in Group::\"g{group}\", action, resource == Route::\"{name}\");\n"
+                    );
+                }
+            }
+            let routes: Vec<RouteFacts> = names.iter().map(|name| route(name, &["l"])).collect();
+            let policies = compile(&[Source::new("many.cedar", text)], &routes).unwrap();
+            let name = RouteName::new("r1");
+            policies
+                .slices
+                .find(Target::Route(&name))
+                .unwrap()
+                .policies
+                .num_of_policies()
+        };
+        assert_eq!(site(2), 5);
+        assert_eq!(site(250), 5);
+    }
+
+    #[test]
+    fn labels_routes_and_everything_meet_in_one_slice() {
+        use crate::authz::fixture::{compile, route};
+        use crate::config::Source;
+
+        let text = "@id(\"a\") permit(principal, action, resource in Label::\"x\");
+            @id(\"b\") permit(principal, action, resource is Route in Label::\"x\");
+            @id(\"c\") permit(principal, action, resource == Route::\"app\");
+            @id(\"d\") permit(principal, action, resource in Route::\"app\");
+            @id(\"e\") permit(principal, action, resource is Route);
+            @id(\"f\") permit(principal, action, resource);
+            @id(\"g\") permit(principal, action, resource in Label::\"y\");
+            @id(\"h\") permit(principal, action, resource == Route::\"other\");
+            @id(\"i\") permit(principal, action, resource is Console);";
+        let routes = [route("app", &["x"]), route("other", &["y"])];
+        let policies = compile(&[Source::new("p.cedar", text)], &routes).unwrap();
+        let count = |slice: Option<&Arc<Slice>>| slice.unwrap().policies.num_of_policies();
+        let of = |name: &str| count(policies.slices.find(Target::Route(&RouteName::new(name))));
+        assert_eq!((of("app"), of("other")), (6, 4));
+        assert_eq!(count(policies.slices.find(Target::Console)), 2);
+    }
 }

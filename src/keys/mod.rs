@@ -32,8 +32,12 @@ pub(crate) fn install_providers() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // An error means that somebody installed a provider before, which is the state we want.
-        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-        drop(jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default());
+        rustls::crypto::aws_lc_rs::default_provider()
+            .install_default()
+            .ok();
+        jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER
+            .install_default()
+            .ok();
     });
 }
 

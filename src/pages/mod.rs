@@ -32,7 +32,8 @@ pub(crate) use mishap::{Mishap, Told};
 pub(crate) use problem::{CONTENT_TYPE as PROBLEM_JSON, Problem};
 pub(crate) use qr::Qr;
 pub(crate) use sign_in::{
-    Confirm, Confirmed, CookieRefused, Failed, FormExpired, Method, SecondFactor, SignIn, SignedOut,
+    Confirm, Confirmed, CookieRefused, Failed, FormExpired, Method, SecondFactor, SignIn, SignOut,
+    SignedOut,
 };
 pub(crate) use style::Style;
 

@@ -9,8 +9,8 @@ use super::{
     Access, Apps, Brand, Cause, CodesPage, Confirm, Confirmed, CookieRefused, Denied, Details,
     EnrolPassword, EnrolTotp, EnrolWelcome, Failed, Form, FormError, FormExpired, Frame, LinkState,
     LinkUnusable, Method, Mishap, Moment, Page, Progress, Purpose, Qr, RecoveryCodes, Remedy,
-    SecondFactor, SessionRow, Sessions, SignIn, SignedOut, Step, Theme, Tile, Visitor, paths,
-    words,
+    SecondFactor, SessionRow, Sessions, SignIn, SignOut, SignedOut, Step, Theme, Tile, Visitor,
+    paths, words,
 };
 use crate::base::{RequestId, Timestamp};
 
@@ -221,7 +221,14 @@ impl Book {
             again: self.text(paths::SIGN_IN),
             request_id: id(),
         };
+        let sign_out = SignOut {
+            frame: self.signed_in(paths::SIGN_OUT),
+            form: self.form(paths::SIGN_OUT),
+            login: self.text("ana@example.com"),
+            cancel: self.text("https://notes.example.com/"),
+        };
         vec![
+            ("sign-out", sign_out.html()),
             ("confirm", confirm.html()),
             ("confirm-get", confirm_get.html()),
             ("confirmed", confirmed.html()),

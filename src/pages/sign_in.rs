@@ -94,6 +94,17 @@ pub(crate) struct Confirmed {
     pub(crate) until: Moment,
 }
 
+/// Asks before it signs out: the goal of links from apps and from refusals, since no link may end a session by itself.
+#[derive(Debug, Clone, Template)]
+#[template(path = "sign_out.html")]
+pub(crate) struct SignOut {
+    pub(crate) frame: Frame,
+    pub(crate) form: Form,
+    pub(crate) login: String,
+    /// Where to go without signing out.
+    pub(crate) cancel: String,
+}
+
 /// The end of a session, by the person's own wish.
 #[derive(Debug, Clone, Template)]
 #[template(path = "signed_out.html")]

@@ -19,10 +19,8 @@ fn tags(html: &str) -> Vec<(&str, Vec<(&str, &str)>)> {
         .skip(1)
         .filter(|rest| rest.starts_with(|first: char| first.is_ascii_alphabetic()))
         .map(|rest| {
-            let end = end_of_tag(rest);
-            let (name, mut left) = rest[..end]
-                .split_once([' ', '\n'])
-                .unwrap_or((&rest[..end], ""));
+            let (tag, _text) = rest.split_at(end_of_tag(rest));
+            let (name, mut left) = tag.split_once([' ', '\n']).unwrap_or((tag, ""));
             let mut attributes = Vec::new();
             while let Some((key, after)) = left.split_once("=\"") {
                 let (value, next) = after.split_once('"').unwrap();

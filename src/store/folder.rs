@@ -148,6 +148,7 @@ mod tests {
             other => panic!("{other:?}"),
         }
         drop(lock);
-        folder.lock().unwrap();
+        let again = folder.lock();
+        assert!(again.is_ok());
     }
 }

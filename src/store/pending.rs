@@ -20,7 +20,7 @@ impl<T> Pending<T> {
         (sender, Self(receiver))
     }
 
-    /// Waits in a thread that is not part of the async runtime, such as the command line's or the audit writer's.
+    /// Waits in a thread that is not part of the async runtime, such as the command line's or the audit writer's. Panics inside it.
     pub(crate) fn wait(self) -> Result<T, StoreError> {
         self.0.blocking_recv().unwrap_or(Err(StoreError::Closed))
     }

@@ -14,6 +14,9 @@ use crate::config::{At, Problems, Source};
 
 use super::{Case, Expect};
 
+/// An address of nobody (RFC 5737), for cases that do not say.
+const SOMEWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -168,7 +171,7 @@ impl CaseTable {
             who: self.describe(given, stated.unwrap_or(tenant))?,
             asked: Asked::read(&self.request, locate)?,
             now,
-            client: client.map_or(IpAddr::from([192, 0, 2, 1]), |client| client.address),
+            client: client.map_or(SOMEWHERE, |client| client.address),
             circumstances: self.circumstances(client)?,
             expect: Expect::read(&self.expect)?,
             because: self.because.clone(),

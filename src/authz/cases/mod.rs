@@ -139,14 +139,12 @@ impl Case {
 
     fn difference(&self, decision: &Decision) -> Option<String> {
         let deciding: BTreeSet<&str> = decision.policies().iter().map(PolicyId::as_str).collect();
-        let wanted = self.because.iter().map(String::as_str);
-        let right = decision.word() == self.expect.word()
-            && wanted.clone().all(|policy| deciding.contains(policy));
-        if right {
+        let wanted: BTreeSet<&str> = self.because.iter().map(String::as_str).collect();
+        if decision.word() == self.expect.word() && wanted.is_subset(&deciding) {
             return None;
         }
         let mut text = format!("\"{}\": expected {}", self.name, self.expect.word());
-        by(&mut text, wanted);
+        by(&mut text, &wanted);
         text.push_str(", got ");
         text.push_str(decision.word());
         if deciding.is_empty() {
@@ -154,14 +152,14 @@ impl Case {
             text.push_str(decision.reason().code());
             text.push(')');
         } else {
-            by(&mut text, deciding.into_iter());
+            by(&mut text, &deciding);
         }
         Some(text)
     }
 }
 
-fn by<'a>(text: &mut String, policies: impl Iterator<Item = &'a str>) {
-    let policies: Vec<&str> = policies.collect();
+fn by(text: &mut String, policies: &BTreeSet<&str>) {
+    let policies: Vec<&str> = policies.iter().copied().collect();
     if !policies.is_empty() {
         text.push_str(" by ");
         text.push_str(&policies.join(", "));

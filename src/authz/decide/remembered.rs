@@ -245,7 +245,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn a_remembered_answer_is_the_fresh_answer(questions in prop::collection::vec(questions(), 1..120)) {
+    fn a_remembered_answer_is_the_fresh_answer(questions in prop::collection::vec(questions(), 1..60)) {
         let policies = &*CURIOUS_COMPANY;
         let (people, services) = (&*PEOPLE, services());
         for (who, ask) in &questions {

@@ -68,6 +68,8 @@ fn a_token_of_another_type_audience_or_issuer_is_refused() {
     for (claim, value) in [
         ("aud", json!("wiki.example.com")),
         ("aud", json!(["grafana.example.com.evil.example"])),
+        ("aud", json!(["grafana.example.com"])),
+        ("aud", json!(["grafana.example.com", "wiki.example.com"])),
         ("aud", Value::Null),
         ("iss", json!("https://evil.example")),
         ("iss", Value::Null),
@@ -137,7 +139,7 @@ fn none_and_symmetric_algorithms_and_embedded_keys_are_refused() {
     let confused = jsonwebtoken::EncodingKey::from_secret(public.as_bytes());
     let forged = jsonwebtoken::encode(&header, &claims(), &confused).unwrap();
     assert!(verify(&signer, &forged, NOW).is_err());
-    for text in ["", "..", "a.b.c", "not a token", &token[..token.len() / 2]] {
+    for text in ["", "..", "a.b.c", "not a token", rest] {
         assert!(verify(&signer, text, NOW).is_err(), "{text}");
     }
 }

@@ -89,7 +89,7 @@ impl Site {
     }
 
     async fn try_connect(&self, alpn: &str, host: &str) -> std::io::Result<TlsStream<TcpStream>> {
-        let socket = TcpStream::connect(self.address).await.unwrap();
+        let socket = client(self.address).await;
         let name = ServerName::try_from(host.to_owned()).unwrap();
         TlsConnector::from(Arc::new(self.pki.client(&[alpn])))
             .connect(name, socket)
@@ -105,6 +105,14 @@ impl Site {
         }
         assert_eq!(*self.ends.lock(), expected);
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test is the client, whom egress rules do not concern"
+)]
+async fn client(address: SocketAddr) -> TcpStream {
+    TcpStream::connect(address).await.unwrap()
 }
 
 fn name(end: &End) -> &'static str {
@@ -130,7 +138,9 @@ async fn hello(_request: Request<Incoming>, peer: Arc<Peer>) -> Response<Body> {
 }
 
 async fn text(response: Response<Incoming>) -> Bytes {
-    read_at_most(response.into_body().into(), 1 << 20).await.unwrap()
+    read_at_most(response.into_body().into(), 1 << 20)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -157,14 +167,18 @@ async fn alpn_settles_the_version_and_the_service_learns_the_tls_facts() {
 async fn an_unknown_name_is_told_so_and_gets_no_certificate() {
     let site = Site::start(true, hello).await;
     let refused = site.try_connect("h2", "other.localhost").await.unwrap_err();
-    assert!(refused.to_string().contains("UnrecognizedName") || refused.to_string().contains("UnrecognisedName"), "{refused}");
+    assert!(
+        refused.to_string().contains("UnrecognizedName")
+            || refused.to_string().contains("UnrecognisedName"),
+        "{refused}"
+    );
     site.ended(&["unknown-name"]).await;
 }
 
 #[tokio::test]
 async fn a_client_that_never_shakes_hands_is_dropped() {
     let site = Site::start(true, hello).await;
-    let _silent = TcpStream::connect(site.address).await.unwrap();
+    let _silent = client(site.address).await;
     site.ended(&["handshake-timeout"]).await;
     assert_eq!(site.gate.open(), 0);
 }
@@ -172,14 +186,20 @@ async fn a_client_that_never_shakes_hands_is_dropped() {
 #[tokio::test]
 async fn a_head_that_does_not_end_is_cut_off_and_an_idle_connection_later() {
     let site = Site::start(false, hello).await;
-    let mut slow = TcpStream::connect(site.address).await.unwrap();
+    let mut slow = client(site.address).await;
     slow.write_all(b"GET / HTTP/1.1\r\nhost: a").await.unwrap();
     site.ended(&["header-timeout"]).await;
 
-    let mut kept = TcpStream::connect(site.address).await.unwrap();
-    kept.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut kept = client(site.address).await;
+    kept.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await
+        .unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(site.gate.open(), 1, "an idle connection outlives the limit for heads");
+    assert_eq!(
+        site.gate.open(),
+        1,
+        "an idle connection outlives the limit for heads"
+    );
     site.ended(&["header-timeout", "idle"]).await;
 }
 
@@ -187,9 +207,12 @@ async fn a_head_that_does_not_end_is_cut_off_and_an_idle_connection_later() {
 async fn what_cannot_be_parsed_is_answered_and_told() {
     let site = Site::start(false, hello).await;
     let mut answers = Vec::new();
-    let large = format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(9000));
+    let large = format!(
+        "GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n",
+        "x".repeat(9000)
+    );
     for request in ["GET / HTTP/1.1\r\nbad header: x\r\n\r\n", &large] {
-        let mut client = TcpStream::connect(site.address).await.unwrap();
+        let mut client = client(site.address).await;
         client.write_all(request.as_bytes()).await.unwrap();
         let mut answer = [0; 12];
         client.read_exact(&mut answer).await.unwrap();
@@ -214,7 +237,10 @@ async fn a_panic_costs_one_connection_or_one_stream() {
         Request::get(uri).body(Body::Empty).unwrap()
     };
     assert!(h2.send_request(get("/panic")).await.is_err());
-    assert_eq!(h2.send_request(get("/")).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(
+        h2.send_request(get("/")).await.unwrap().status(),
+        StatusCode::OK
+    );
     assert_eq!(site.tasks.panics(), 1);
 }
 
@@ -225,8 +251,11 @@ async fn a_drain_lets_the_running_request_finish_and_ends_the_connection() {
         hello(request, peer).await
     };
     let site = Site::start(false, service).await;
-    let mut client = TcpStream::connect(site.address).await.unwrap();
-    client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut client = client(site.address).await;
+    client
+        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await
+        .unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(site.tasks.drain(Duration::from_secs(5)).await, 0);
     let mut answer = String::new();
@@ -237,7 +266,8 @@ async fn a_drain_lets_the_running_request_finish_and_ends_the_connection() {
 #[tokio::test]
 async fn a_websocket_is_carried_both_ways_and_ends_with_its_session() {
     let tasks = Tasks::new();
-    let switch = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nhi";
+    let switch =
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nhi";
     let upstream = Scripted::start(&tasks, vec![vec![Step::SendAndEcho(switch)]]).await;
     let group = Arc::new(group(vec![upstream.target()]));
     let session = tokio_util::sync::CancellationToken::new();
@@ -259,9 +289,11 @@ async fn a_websocket_is_carried_both_ways_and_ends_with_its_session() {
         }
     };
     let site = Site::start(false, service).await;
-    let mut client = TcpStream::connect(site.address).await.unwrap();
+    let mut client = client(site.address).await;
     client
-        .write_all(b"GET /ws HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n")
+        .write_all(
+            b"GET /ws HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+        )
         .await
         .unwrap();
     let mut head = Vec::new();
@@ -269,7 +301,10 @@ async fn a_websocket_is_carried_both_ways_and_ends_with_its_session() {
         head.push(client.read_u8().await.unwrap());
     }
     let head = String::from_utf8(head).unwrap();
-    assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("upgrade: websocket"), "{head}");
+    assert!(
+        head.starts_with("HTTP/1.1 101 ") && head.contains("upgrade: websocket"),
+        "{head}"
+    );
     client.write_all(b" there").await.unwrap();
     let mut echoed = [0; 8];
     client.read_exact(&mut echoed).await.unwrap();

@@ -220,7 +220,7 @@ fn only_the_latest_proposal_can_be_confirmed(store: &Store) {
     assert!(
         !store
             .factors
-            .confirm_totp(ada.clone(), vec![2], 5, at(2))
+            .confirm_totp(ada, vec![2], 5, at(2))
             .wait()
             .unwrap()
     );

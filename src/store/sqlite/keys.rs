@@ -40,9 +40,8 @@ impl Keys for SqliteStore {
             let removed = connection
                 .prepare_cached("DELETE FROM keys WHERE name = ?1")?
                 .execute([&name])?;
-            if removed > 0 {
-                super::upkeep::empty_log(connection)?;
-            }
+            // Also when the row is gone already: an attempt before may have been stopped between the two steps.
+            super::upkeep::empty_log(connection)?;
             Ok(removed > 0)
         })
     }

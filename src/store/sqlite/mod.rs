@@ -4,6 +4,7 @@
 
 mod enrolments;
 mod factors;
+mod job;
 mod keys;
 mod passwords;
 mod readers;
@@ -13,8 +14,8 @@ mod upkeep;
 mod users;
 mod writer;
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -51,16 +52,18 @@ enum Place {
 }
 
 impl SqliteStore {
-    /// Opens the file at `path`, creating it with mode 0600, and brings its schema up to date.
+    /// Opens the file at `path`, creating it or narrowing it to mode 0600, and brings its schema up to date.
     /// [`StoreError::Newer`] for a file of a later version, which is left alone.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        // SQLite gives its log and index files the mode of the database file.
+        // SQLite gives its log and index files the mode of the database file. A copy brought back from a backup may
+        // have come with a wider mode.
         OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
             .open(path)
+            .and_then(|file| file.set_permissions(Permissions::from_mode(0o600)))
             .map_err(|source| StoreError::File {
                 path: path.to_owned(),
                 source,

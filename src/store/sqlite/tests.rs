@@ -59,6 +59,17 @@ fn all_files_of_the_database_are_private() {
 }
 
 #[test]
+fn a_database_that_others_could_read_is_narrowed() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    let path = folder.path().join("portcullis.db");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    drop(open(folder.path()));
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o600);
+}
+
+#[test]
 fn what_was_answered_is_there_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
@@ -124,6 +135,38 @@ fn a_failed_write_undoes_all_it_did() {
     });
     assert!(failed.wait().is_err());
     assert_eq!(crate::store::Keys::find(&store, "a").unwrap(), None);
+}
+
+#[test]
+fn a_full_disk_loses_nothing_that_was_answered_and_keeps_nothing_that_was_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let limit = |pages: u32| {
+        let set =
+            store.writer.outside(move |connection| {
+                Ok(connection
+                    .query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?)
+            });
+        set.wait().unwrap();
+    };
+    limit(200);
+    let writes: Vec<_> = (0..40_u8)
+        .map(|number| {
+            let name = format!("key{number:02}");
+            let write =
+                store.create_if_absent(name.clone(), vec![number; 50_000], Timestamp::EPOCH);
+            (name, write)
+        })
+        .collect();
+    let (stored, refused): (Vec<_>, Vec<_>) = writes
+        .into_iter()
+        .map(|(name, write)| (name, write.wait().is_ok()))
+        .partition(|(_, stored)| *stored);
+    assert!(!refused.is_empty());
+    limit(100_000);
+    let names: Vec<String> = stored.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(store.names("key").unwrap(), names);
+    store.create(user("ada")).wait().unwrap();
 }
 
 #[test]

@@ -11,11 +11,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rusqlite::{Connection, ffi, params};
-use tokio::sync::oneshot;
-
+use super::job::{Job, job};
 use crate::base::{SessionId, Timestamp};
 use crate::store::{Pending, StoreError};
+use rusqlite::{Connection, ffi, params};
 
 /// Writes that may wait. Beyond it callers are told at once rather than kept.
 const QUEUE: usize = 8192;
@@ -24,42 +23,6 @@ const BATCH: usize = 256;
 /// How long a touch may wait for company, and how many may.
 const TOUCH_DELAY: Duration = Duration::from_secs(1);
 const TOUCHES: usize = 1024;
-
-/// One write, or one action that must stand outside a transaction.
-trait Job: Send {
-    fn run(&mut self, connection: &Connection);
-    /// Answers the caller: success counts only when it was `committed`.
-    fn finish(self: Box<Self>, committed: Result<(), StoreError>);
-}
-
-struct JobOf<T, W> {
-    work: Option<W>,
-    outcome: Option<Result<T, StoreError>>,
-    caller: oneshot::Sender<Result<T, StoreError>>,
-}
-
-impl<T, W> Job for JobOf<T, W>
-where
-    T: Send,
-    W: FnOnce(&Connection) -> Result<T, StoreError> + Send,
-{
-    fn run(&mut self, connection: &Connection) {
-        if let Some(work) = self.work.take() {
-            self.outcome = Some(work(connection));
-        }
-    }
-
-    fn finish(self: Box<Self>, committed: Result<(), StoreError>) {
-        let outcome = match self.outcome {
-            Some(Ok(value)) => committed.map(|()| value),
-            // Its own failure says more than that the batch went with it.
-            Some(Err(own)) => Err(own),
-            None => Err(committed.err().unwrap_or(StoreError::Closed)),
-        };
-        // Nobody may be waiting any more; the write stands all the same.
-        drop(self.caller.send(outcome));
-    }
-}
 
 enum Command {
     /// Outside, with the touches before it written.
@@ -153,18 +116,6 @@ impl Drop for Writer {
     }
 }
 
-fn job<T: Send + 'static>(
-    work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-) -> (Box<dyn Job>, Pending<T>) {
-    let (caller, pending) = Pending::new();
-    let job = JobOf {
-        work: Some(work),
-        outcome: None,
-        caller,
-    };
-    (Box::new(job), pending)
-}
-
 struct Loop {
     connection: Connection,
     touches: HashMap<SessionId, Timestamp>,
@@ -245,8 +196,10 @@ impl Loop {
         self.set_flushing(true);
         let committed = self.run_all(&mut jobs).map_err(Arc::new);
         for job in jobs {
-            let committed = committed.as_ref().map(|()| ());
-            job.finish(committed.map_err(|cause| StoreError::NotCommitted(Arc::clone(cause))));
+            job.finish(match &committed {
+                Ok(()) => Ok(()),
+                Err(cause) => Err(StoreError::NotCommitted(Arc::clone(cause))),
+            });
         }
     }
 

@@ -6,7 +6,6 @@
 use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,12 +54,13 @@ pub(crate) struct Rules {
 
 impl From<&Limits> for Rules {
     fn from(limits: &Limits) -> Self {
+        // The start line counts too.
+        let head = limits.header_bytes.saturating_add(limits.target_bytes);
         Self {
             handshake_timeout: limits.handshake_timeout,
             header_timeout: limits.header_timeout,
             idle_timeout: limits.idle_timeout,
-            // The start line counts too.
-            header_bytes: size(limits.header_bytes.saturating_add(limits.target_bytes)),
+            header_bytes: usize::try_from(head).unwrap_or(usize::MAX),
             header_count: limits.header_count,
             h2_max_streams: limits.h2_max_streams,
             h2_reset_budget: limits.h2_reset_budget,
@@ -68,11 +68,6 @@ impl From<&Limits> for Rules {
             h2_ping_timeout: limits.h2_ping_timeout,
         }
     }
-}
-
-/// What a machine cannot even count is not limited.
-fn size(bytes: u64) -> usize {
-    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 /// Why a connection ended.

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use jsonwebtoken::{Algorithm, Validation};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::sign::{TokenSigner, TokenType};
 use crate::base::Timestamp;
@@ -38,7 +39,10 @@ pub(crate) enum TokenError {
 
 /// The claims that every token of ours has, and their types (RFC 7519 section 4.1).
 #[derive(Deserialize)]
-struct Times {
+struct OwnClaims {
+    /// One audience: a list is refused by its type.
+    #[serde(rename = "aud")]
+    _aud: String,
     exp: i64,
     nbf: Option<i64>,
 }
@@ -61,16 +65,15 @@ impl TokenSigner {
             .and_then(|kid| self.pair(kid, now))
             .ok_or(TokenError::UnknownKey)?;
         super::install_providers();
-        let rules = rules(expected);
-        let times = jsonwebtoken::decode::<Times>(token, &pair.verifying, &rules)
+        let claims = jsonwebtoken::decode::<Value>(token, &pair.verifying, &rules(expected))
             .map_err(TokenError::Rejected)?
             .claims;
-        if times.exp <= now.secs() || times.nbf.is_some_and(|from| from > now.secs()) {
+        let rejected = |cause: serde_json::Error| TokenError::Rejected(cause.into());
+        let own = OwnClaims::deserialize(&claims).map_err(rejected)?;
+        if own.exp <= now.secs() || own.nbf.is_some_and(|from| from > now.secs()) {
             return Err(TokenError::NotNow);
         }
-        jsonwebtoken::decode::<Sole<C>>(token, &pair.verifying, &rules)
-            .map(|data| data.claims.0)
-            .map_err(TokenError::Rejected)
+        C::deserialize(claims).map_err(rejected)
     }
 }
 
@@ -82,11 +85,6 @@ fn rules(expected: &Expected<'_>) -> Validation {
     rules.iss = Some(HashSet::from([expected.issuer.to_owned()]));
     rules
 }
-
-/// The caller's claims.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Sole<C>(C);
 
 #[cfg(test)]
 mod tests;
