@@ -28,13 +28,26 @@ pub(crate) fn statements(
     if let Ok(value) = HeaderValue::try_from(id.to_string()) {
         headers.push((names.request_id.clone(), value));
     }
-    let Some(principal) = principal else { return Ok(headers) };
+    let Some(principal) = principal else {
+        return Ok(headers);
+    };
     if route.identity.assertion {
-        headers.push((names.assertion.clone(), assertions.of(principal, route, plan, now)?));
+        headers.push((
+            names.assertion.clone(),
+            assertions.of(principal, route, plan, now)?,
+        ));
     }
     if route.identity.headers {
-        let groups = principal.groups.iter().map(String::as_str).collect::<Vec<_>>().join(",");
-        for (name, text) in [(&names.user, &*principal.email), (&names.groups, groups.as_str())] {
+        let groups = principal
+            .groups
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(",");
+        for (name, text) in [
+            (&names.user, &*principal.email),
+            (&names.groups, groups.as_str()),
+        ] {
             // A name that cannot stand in a header is left out rather than changed into another one.
             if let Ok(value) = HeaderValue::from_str(text) {
                 headers.push((name.clone(), value));
