@@ -2,4 +2,6 @@
 
 mod gate;
 mod harness;
+mod request_smuggling;
+mod routing;
 mod tree;
