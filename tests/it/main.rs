@@ -6,4 +6,6 @@ mod docs;
 mod gate;
 mod harness;
 mod init;
+mod request_smuggling;
+mod routing;
 mod tree;
