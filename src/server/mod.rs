@@ -183,5 +183,6 @@ fn tls_server(plan: &Plan, clock: Clock, warnings: &mut Problems) -> Result<tls:
     };
     tls::setup::report(&findings, config, warnings);
     warnings.settle();
-    Ok(tls::Server::new(config.tls.profile.value, config.server.http, Arc::new(certificates))?)
+    let rotation = config.tls.ticket_rotation;
+    Ok(tls::Server::new(config.tls.profile.value, config.server.http, Arc::new(certificates), rotation)?)
 }

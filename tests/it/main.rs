@@ -2,4 +2,5 @@
 
 mod gate;
 mod harness;
+mod tls;
 mod tree;
