@@ -6,11 +6,10 @@ use serde_json::json;
 
 use super::args::{Check, Format};
 use super::outcome::Exit;
-use super::{Failure, Globals, Outcome, shown};
+use super::{Failure, Globals, Outcome, ground, shown};
 use crate::base::{Clock, Timestamp};
 use crate::config::{self, Config, Problems};
 use crate::plan::Plan;
-use crate::tls::{self, Certificates, certificates::Wanted};
 
 pub(super) fn run(args: &Check, globals: &Globals) -> Result<Outcome, Failure> {
     let started = Clock::System.now();
@@ -62,35 +61,24 @@ fn check(path: &Path, now: Timestamp) -> Checked {
     match Plan::load(path, None) {
         Ok(compiled) => {
             let mut problems = compiled.warnings;
-            certificates(&compiled.plan.config, now, &mut problems);
-            problems.settle();
+            machine(&compiled.plan.config, now, &mut problems);
             Checked { plan: Some(compiled.plan), problems }
         }
         Err(mut problems) => {
             // The policies may be what is wrong; certificates are then worth a look all the same.
             if let Ok(loaded) = config::load(path) {
-                certificates(&loaded.config, now, &mut problems);
-                problems.settle();
+                machine(&loaded.config, now, &mut problems);
             }
             Checked { plan: None, problems }
         }
     }
 }
 
-/// Loads the certificates as start-up does. The internal authority makes its own, so that there is nothing to load
-/// before its first start.
-fn certificates(config: &Config, now: Timestamp, problems: &mut Problems) {
-    let internal = config.tls.certificates.value == config::Certificates::Internal;
-    if internal && !config.data_folder().join("ca").exists() {
-        return;
-    }
-    let loaded = Wanted::of(config, now)
-        .map_err(|finding| vec![finding])
-        .and_then(|wanted| Certificates::load(wanted, now).map_err(|rejected| rejected.0));
-    match loaded {
-        Ok((_certificates, warnings)) => tls::setup::report(&warnings, config, problems),
-        Err(findings) => tls::setup::report(&findings, config, problems),
-    }
+fn machine(config: &Config, now: Timestamp, problems: &mut Problems) {
+    ground::storage(config, problems);
+    // What is loaded here is loaded again by whoever serves.
+    drop(ground::certificates(config, now, problems));
+    problems.settle();
 }
 
 /// Findings on stderr, one line about the whole on stdout.

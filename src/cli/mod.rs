@@ -4,6 +4,7 @@
 //! contract with scripts. Results go to stdout, everything else to stderr. No verb prints a secret that was not just
 //! made for the person who asked.
 
+mod admin;
 mod args;
 mod audit;
 mod check;
@@ -11,6 +12,7 @@ mod completions;
 mod config;
 mod demo;
 mod doctor;
+mod ground;
 mod health;
 mod help;
 mod init;
@@ -56,7 +58,10 @@ impl Globals {
 
     /// Problems that keep a command from its work; rendered to stderr.
     pub(crate) fn refused(&self, problems: &crate::config::Problems) -> Failure {
-        Failure::new(Exit::CannotDo, problems.render(self.out.colors_errors()).trim_end())
+        Failure::new(
+            Exit::CannotDo,
+            problems.render(self.out.colors_errors()).trim_end(),
+        )
     }
 
     /// `true` when `--yes` was given or the person at the terminal agrees to `question`.
@@ -119,8 +124,11 @@ fn dispatch(verb: Verb, globals: &Globals) -> Result<Outcome, Failure> {
 
 /// A runtime for verbs that wait for something; `run` and `demo` make their own.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::caused("Portcullis cannot start its runtime", &error))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime =
+        runtime.map_err(|error| Failure::caused("Portcullis cannot start its runtime", &error))?;
     Ok(runtime.block_on(future))
 }
 

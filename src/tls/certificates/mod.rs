@@ -21,8 +21,8 @@ pub(crate) use super::lint::{Finding, Loaded, Name};
 use crate::base::{Clock, Host, Timestamp};
 use crate::config::Profile;
 
-/// A shorter pause that a reload brings is noticed within this time.
-const LONGEST_NAP: Duration = Duration::from_secs(1);
+/// The shortest time between two looks.
+const NAP: Duration = Duration::from_secs(1);
 
 /// Where certificates come from.
 #[derive(Debug, Clone)]
@@ -103,12 +103,14 @@ impl Certificates {
         }
     }
 
-    /// Sleeps until the next look is due; a reload that shortens the pause counts from the last look on.
+    /// Sleeps until the next look is due; a shorter pause that a reload brings is noticed on the way.
     async fn pause(&self) {
         let begun = tokio::time::Instant::now();
-        while begun.elapsed() < self.origin.lock().0.recheck {
-            let left = self.origin.lock().0.recheck.saturating_sub(begun.elapsed());
-            tokio::time::sleep(left.min(LONGEST_NAP)).await;
+        loop {
+            tokio::time::sleep(NAP).await;
+            if begun.elapsed() >= self.origin.lock().0.recheck {
+                return;
+            }
         }
     }
 
