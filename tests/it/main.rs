@@ -3,3 +3,10 @@
 mod gate;
 mod harness;
 mod tree;
+mod apps;
+mod enrolment;
+mod hand_over;
+mod own_pages;
+mod sessions;
+mod sign_in;
+mod step_up;
