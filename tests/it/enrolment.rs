@@ -4,11 +4,11 @@ use crate::harness::browser::Page;
 use crate::harness::people::PASSWORD;
 use crate::harness::{Browser, Person, Site, Upstream};
 
-/// A running site, and what `command` said before it ran.
 async fn site(upstream: &Upstream) -> Site {
     Site::plan()
         .route("notes", upstream, r#"allow = ["everyone"]"#)
-        .prepare()
+        .start()
+        .await
 }
 
 fn link(site: &Site, args: &[&str]) -> String {

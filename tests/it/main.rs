@@ -1,16 +1,16 @@
 //! The integration tests: one binary, one module per capability, the real program behind real sockets.
 
+mod apps;
 mod check;
 mod commands;
 mod docs;
+mod enrolment;
 mod gate;
+mod hand_over;
 mod harness;
 mod init;
-mod tree;
-mod apps;
-mod enrolment;
-mod hand_over;
 mod own_pages;
 mod sessions;
 mod sign_in;
 mod step_up;
+mod tree;
