@@ -6,6 +6,8 @@ mod docs;
 mod gate;
 mod harness;
 mod init;
+mod people;
 mod request_smuggling;
 mod routing;
+mod sessions_cli;
 mod tree;
