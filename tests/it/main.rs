@@ -2,6 +2,7 @@
 
 mod check;
 mod commands;
+mod crash;
 mod docs;
 mod gate;
 mod harness;
@@ -10,4 +11,5 @@ mod people;
 mod request_smuggling;
 mod routing;
 mod sessions_cli;
+mod tls;
 mod tree;
