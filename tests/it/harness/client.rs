@@ -95,6 +95,10 @@ impl Client {
         }
     }
 
+    pub(crate) fn roots(&self) -> Arc<RootCertStore> {
+        Arc::clone(&self.roots)
+    }
+
     pub(crate) fn tls_config(&self, protocols: &[&[u8]]) -> ClientConfig {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
