@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one module per capability, the real program behind real sockets.
 
 mod apps;
+mod browser;
 mod check;
 mod commands;
 mod crash;
@@ -19,4 +20,5 @@ mod sessions_cli;
 mod sign_in;
 mod step_up;
 mod tls;
+mod tls_grades;
 mod tree;
