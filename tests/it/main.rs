@@ -2,7 +2,10 @@
 
 mod check;
 mod commands;
+mod docs;
 mod gate;
 mod harness;
 mod init;
+mod request_smuggling;
+mod routing;
 mod tree;
