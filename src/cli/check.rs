@@ -1,5 +1,6 @@
 //! `portcullis check`: what start-up checks, by start-up's own code, without starting or creating anything.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -124,15 +125,26 @@ fn show(
                 .print(format_args!("ok: {}{also} ({took} ms)\n", contents(plan)))
         }
         _ => {
-            let code = checked
-                .problems
-                .iter()
-                .next()
-                .map_or("CODE", |problem| problem.code);
+            let first = checked.problems.iter().next();
+            let code = first.map_or("CODE", |problem| problem.code);
             globals.out.print(format_args!(
-                "{findings} ({took} ms). `portcullis config explain {code}` says more.\n"
+                "{findings}{} ({took} ms). `portcullis config explain {code}` says more.\n",
+                places(&checked.problems)
             ))
         }
+    }
+}
+
+/// ` in portcullis.toml`, ` in 3 files`, or nothing when no file is concerned.
+fn places(problems: &Problems) -> String {
+    let files: BTreeSet<&Path> = problems
+        .iter()
+        .filter_map(|problem| Some(problem.at.as_ref()?.source().path()))
+        .collect();
+    match (files.first(), files.len()) {
+        (None, _) => String::new(),
+        (Some(one), 1) => format!(" in {}", shown(one)),
+        (Some(_), count) => format!(" in {count} files"),
     }
 }
 
