@@ -87,7 +87,7 @@ impl Gateway {
     /// Records a request that could not be parsed and was answered before anybody else could see it.
     pub(crate) fn unparsed(&self, peer: Arc<Peer>, reason: Reason, status: u16) {
         let plan = self.shared.plan.load_full();
-        let facts = self.facts(&http::HeaderMap::new(), peer, &plan);
+        let facts = self.facts(&HeaderMap::new(), peer, &plan);
         if let Ok(slot) = self.shared.audit.reserve() {
             let record = Record::open(
                 slot,
