@@ -3,6 +3,7 @@
 mod apps;
 mod check;
 mod commands;
+mod crash;
 mod docs;
 mod enrolment;
 mod gate;
@@ -10,7 +11,10 @@ mod hand_over;
 mod harness;
 mod init;
 mod own_pages;
+mod request_smuggling;
+mod routing;
 mod sessions;
 mod sign_in;
 mod step_up;
+mod tls;
 mod tree;
