@@ -64,8 +64,13 @@ impl Pools {
         let shelves = Arc::new(Mutex::new(HashMap::new()));
         let draining = tasks.draining().clone();
         let sweeping = sweep(Arc::downgrade(&shelves));
+        let theirs = Arc::downgrade(&shelves);
         drop(tasks.spawn("upstream-sweep", async move {
             draining.run_until_cancelled(sweeping).await;
+            // An idle connection would keep its task, and with it the drain, waiting.
+            if let Some(shelves) = theirs.upgrade() {
+                shelves.lock().clear();
+            }
         }));
         Self { shelves, tasks }
     }
@@ -119,7 +124,10 @@ impl Pools {
                 sender: sender.clone(),
                 until: Instant::now() + group.timeouts.idle,
             };
-            self.shelves.lock().entry(target.id).or_default().h2 = Some(shared);
+            let mut shelves = self.shelves.lock();
+            if !self.tasks.draining().is_cancelled() {
+                shelves.entry(target.id).or_default().h2 = Some(shared);
+            }
             return Ok(Line::H2(sender));
         }
         let (sender, connection) = http1::Builder::new()
@@ -150,10 +158,11 @@ impl Pools {
 
     /// Takes back a connection whose exchange ended in order.
     pub(super) fn put(&self, group: &Group, target: &Target, sender: http1::SendRequest<Body>) {
+        // Under the lock: what is put before a drain is cleared by it, what comes later is not kept.
+        let mut shelves = self.shelves.lock();
         if sender.is_closed() || self.tasks.draining().is_cancelled() {
             return;
         }
-        let mut shelves = self.shelves.lock();
         let shelf = shelves.entry(target.id).or_default();
         if shelf.h1.len() < group.keep {
             let until = Instant::now() + group.timeouts.idle;
