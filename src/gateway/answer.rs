@@ -172,7 +172,7 @@ fn mishap(refusal: &Refusal, cx: &RequestContext) -> Mishap {
         Refusal::Denied(_) => Mishap::NoRoute,
         Refusal::AuditUnavailable(_) => Mishap::AuditUnavailable,
         Refusal::SignerUnavailable => Mishap::SignerUnavailable,
-        Refusal::Upstream { error, patience } => upstream_failed(error, *patience),
+        Refusal::Upstream { error, patience, limit } => upstream_failed(error, *patience, *limit),
         Refusal::Draining => Mishap::Draining,
     }
 }
@@ -192,7 +192,7 @@ fn malformed(error: AdmitError, cx: &RequestContext) -> Mishap {
     }
 }
 
-fn upstream_failed(error: &upstream::Error, patience: std::time::Duration) -> Mishap {
+fn upstream_failed(error: &upstream::Error, patience: std::time::Duration, limit: u64) -> Mishap {
     let app = String::from("The app");
     match error.reason() {
         Reason::UpstreamUntrusted => Mishap::Untrusted { app },
@@ -201,9 +201,10 @@ fn upstream_failed(error: &upstream::Error, patience: std::time::Duration) -> Mi
             after: patience,
         },
         Reason::UpstreamProtocol => Mishap::BadAnswer { app },
-        Reason::BodyTooLarge => Mishap::BodyTooLarge { limit: 0 },
+        Reason::BodyTooLarge => Mishap::BodyTooLarge { limit },
         Reason::RequestTimeout => Mishap::RequestTimeout,
-        Reason::MalformedRequest => Mishap::Malformed,
+        Reason::MalformedRequest | Reason::ClientClosed => Mishap::Malformed,
+        Reason::SessionEnded => Mishap::CredentialRejected,
         _ => Mishap::Unreachable { app },
     }
 }

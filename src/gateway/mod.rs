@@ -79,6 +79,11 @@ impl Gateway {
         self.shared.plan.load().config.server.limits.clone()
     }
 
+    /// What refusals say that the connection makes before there is a request.
+    pub(crate) fn transport_security(&self) -> HeaderValue {
+        self.shared.plan.load().message.hsts.clone()
+    }
+
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.shared.ledger.metrics
     }
@@ -276,7 +281,7 @@ impl Gateway {
         )
         .map_err(|_key| Refusal::SignerUnavailable)?;
         let group = Arc::clone(plan.upstream_of(route).ok_or(Refusal::NoRoute)?);
-        let (name, patience) = (Arc::clone(&group.name), group.timeouts.first_byte);
+        let (name, patience, limit) = (Arc::clone(&group.name), group.timeouts.first_byte, route.body.bytes);
         let destination = Destination {
             group: &group,
             preserve_host: route.preserve_host,
@@ -294,7 +299,7 @@ impl Gateway {
         );
         let forwarded = self.pools.forward(outgoing).await.map_err(|error| {
             record.carried(&name, error.target.as_deref(), None);
-            Refusal::Upstream { error, patience }
+            Refusal::Upstream { error, patience, limit }
         })?;
         let Forwarded {
             mut response,

@@ -32,6 +32,8 @@ pub(crate) enum Refusal {
         error: upstream::Error,
         /// Time the upstream had for its first byte.
         patience: Duration,
+        /// Largest body of a request, in bytes.
+        limit: u64,
     },
     Draining,
 }

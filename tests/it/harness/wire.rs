@@ -114,7 +114,7 @@ impl Wire {
     /// The head of the next answer.
     pub(crate) async fn head(&mut self) -> Reply {
         let start = self.line().await.expect("the server closed without an answer");
-        let status = start.strip_prefix("HTTP/1.1 ").unwrap_or_else(|| panic!("no answer: {start:?}"));
+        let status = start.strip_prefix("HTTP/1.1 ").or(start.strip_prefix("HTTP/1.0 ")).unwrap_or_else(|| panic!("no answer: {start:?}"));
         Reply {
             status: status[..3].parse().unwrap(),
             fields: self.fields().await,
