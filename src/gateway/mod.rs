@@ -80,6 +80,11 @@ impl Gateway {
         self.shared.plan.load().config.server.limits.clone()
     }
 
+    /// What refusals say that the connection makes before there is a request.
+    pub(crate) fn transport_security(&self) -> HeaderValue {
+        self.shared.plan.load().message.hsts.clone()
+    }
+
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.shared.ledger.metrics
     }
