@@ -38,7 +38,7 @@ mod gateway;
 
 // Process.
 mod server;
-//pub mod cli;
+pub mod cli;
 
 #[doc(hidden)]
 pub mod fuzzing;

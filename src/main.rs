@@ -1,3 +1,5 @@
 //! The `portcullis` program: see `portcullis::cli`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    portcullis::cli::run()
+}

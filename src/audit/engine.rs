@@ -25,6 +25,8 @@ use super::tree::{FullTile, Tree, leaf_hash};
 use crate::base::{EntryId, PrincipalId, Reason, Timestamp};
 use crate::keys::NoteSigner;
 
+/// Version of the field names and of the line's form.
+const SCHEMA: u64 = 1;
 /// Entries rendered and appended at once.
 const BATCH: usize = 2_048;
 /// A checkpoint is kept in the history at most this often; the newest always stands in `checkpoint`.
@@ -244,6 +246,7 @@ fn render(work: &Work, seq: u64, sealer: &Sealer) -> Result<Ready, KeyringError>
     };
     clear.number("seq", seq);
     clear.text("time", &time.to_string(), 64);
+    clear.number("portcullis.audit.schema", SCHEMA);
     let name = match work {
         Work::Request { entry, .. } => {
             entry.write(&mut clear, &mut personal);

@@ -72,7 +72,7 @@ actions! {
     CertificateLoaded = "certificate.loaded";
     CertificateRenewed = "certificate.renewed";
     CertificateFailed = "certificate.failed";
-    AdminAction = "admin.action";
+    AdminActed = "admin.action";
     ServerStarted = "server.started";
     ServerStopped = "server.stopped";
     AuditSearched = "audit.searched";

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::log::Unavailable;
+use super::queue::Unavailable;
 
 /// Warnings are given when this much time, or less, is left at the present rate.
 const WARN_BELOW: [Duration; 3] = [

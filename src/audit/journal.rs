@@ -120,12 +120,8 @@ impl Journal {
 
     /// Writes the record of `admission`. When this returns the kernel has it; the file is given back for
     /// those who wait for the disk too.
-    pub(super) fn admit(
-        &self,
-        admission: &Admission<'_>,
-        now: Timestamp,
-    ) -> io::Result<(Place, Arc<File>)> {
-        self.append(now, |buffer| encode(buffer, admission))
+    pub(super) fn admit(&self, admission: &Admission<'_>) -> io::Result<(Place, Arc<File>)> {
+        self.append(admission.received, |buffer| encode(buffer, admission))
     }
 
     fn append(

@@ -94,3 +94,47 @@ impl Keyring for StoredKeyring {
         Ok(self.keys.destroy(format!("{PREFIX}{name}")).wait()?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::StoredKeyring;
+    use crate::audit::seal::Keyring as _;
+    use crate::base::Clock;
+    use crate::keys::MasterKey;
+    use crate::store::{SqliteStore, Store};
+
+    fn keyring() -> (tempfile::TempDir, Store, Arc<MasterKey>) {
+        let folder = tempfile::tempdir().unwrap();
+        let master = MasterKey::open_or_create(&folder.path().join("master.key")).unwrap();
+        let store = Store::of(Arc::new(SqliteStore::in_memory().unwrap()));
+        (folder, store, Arc::new(master))
+    }
+
+    #[test]
+    fn a_key_outlives_its_keyring_until_it_is_destroyed() {
+        let (_folder, store, master) = keyring();
+        let open =
+            || StoredKeyring::new(Arc::clone(&store.keys), Arc::clone(&master), Clock::System);
+        assert!(open().find("person:u-1").unwrap().is_none());
+        let sealed = open()
+            .find_or_create("person:u-1")
+            .unwrap()
+            .seal(b"7", b"kim")
+            .unwrap();
+        let again = open().find("person:u-1").unwrap().unwrap();
+        assert_eq!(again.open(b"7", &sealed).unwrap().as_slice(), b"kim");
+        assert!(open().destroy("person:u-1").unwrap());
+        assert!(open().find("person:u-1").unwrap().is_none());
+    }
+
+    #[test]
+    fn the_signer_is_made_once_and_keeps_its_name() {
+        let (_folder, store, master) = keyring();
+        let keyring = StoredKeyring::new(store.keys, master, Clock::System);
+        let first = keyring.signer("login.example.com/audit").unwrap();
+        let later = keyring.signer("login.example.org/audit").unwrap();
+        assert_eq!(first.verifier(), later.verifier());
+    }
+}

@@ -6,23 +6,26 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+#[cfg(test)]
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::disk::{self, Folder};
 use super::engine::Work;
-use super::entry::{Admission, RequestEntry};
 use super::event::SecurityEvent;
 use super::group_sync::GroupSync;
-use super::journal::{Journal, Place};
+use super::journal::Journal;
+use super::queue::{Shared, Unavailable};
 use super::recover::{self, OpenError, Parts, Recovery};
 use super::seal::{Keyring, KeyringError, Sealer};
+use super::slot::Slot;
 use super::writer::{self, Pace};
-use crate::base::{Clock, EntryId, PrincipalId, Reason, Timestamp};
+use crate::base::{Clock, EntryId, PrincipalId, Timestamp};
 use crate::keys::{NoteSigner, NoteVerifier};
 
 /// How much survives a power cut when a request is let through.
@@ -76,21 +79,6 @@ impl Options {
     }
 }
 
-/// Nothing can be recorded now, so nothing may be let through. Passes by itself when the cause does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unavailable {
-    #[error("the audit queue is full")]
-    QueueFull,
-    #[error("the audit folder cannot be written: {0}")]
-    Disk(io::ErrorKind),
-    #[error("only {free} bytes are free where the audit log lies; {least} are kept in reserve")]
-    LowSpace { free: u64, least: u64 },
-    #[error("the keys that seal personal fields cannot be read")]
-    Keyring,
-    #[error("the audit log is closed")]
-    Closed,
-}
-
 /// Counters for metrics and `/readyz`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stats {
@@ -106,120 +94,15 @@ pub(crate) struct Stats {
     pub(crate) unavailable: Option<Unavailable>,
 }
 
-/// What callers and the writer share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    inbox: Mutex<Inbox>,
-    wake: Condvar,
-    taken: AtomicUsize,
-    capacity: usize,
-    /// `false` while `trouble` says why.
-    able: AtomicBool,
-    trouble: Mutex<Option<Unavailable>>,
-    pub(super) entries: AtomicU64,
-    pub(super) failures: AtomicU64,
-    pub(super) free: AtomicU64,
-    pub(super) unrecorded: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Inbox {
-    work: Vec<Work>,
-    /// The writer waits for the first piece of work and has to be woken.
-    asleep: bool,
-    urgent: bool,
-    closing: bool,
-}
-
-/// What the writer was given.
-pub(super) struct Delivery {
-    pub(super) work: Vec<Work>,
-    pub(super) closing: bool,
-}
-
-impl Shared {
-    fn push(&self, work: Work, urgent: bool) {
-        let mut inbox = self.inbox.lock();
-        inbox.work.push(work);
-        // While the writer gathers it is on a short timer and needs no call, which would cost a system call
-        // per entry; only the first entry after a pause, and those whose sender waits, wake it.
-        let call = inbox.asleep || (urgent && !inbox.urgent);
-        inbox.asleep = false;
-        inbox.urgent |= urgent;
-        drop(inbox);
-        if call {
-            self.wake.notify_one();
-        }
-    }
-
-    /// Waits at most `patience` for the first piece of work, or `gather` for more of it.
-    pub(super) fn take(&self, patience: Duration) -> Delivery {
-        let mut inbox = self.inbox.lock();
-        if inbox.work.is_empty() && !inbox.closing {
-            inbox.asleep = true;
-            self.wake.wait_for(&mut inbox, patience);
-            inbox.asleep = false;
-        }
-        inbox.urgent = false;
-        Delivery {
-            work: std::mem::take(&mut inbox.work),
-            closing: inbox.closing,
-        }
-    }
-
-    /// Lets work come together; ends early when somebody waits for it.
-    pub(super) fn gather(&self, at_most: Duration) {
-        let mut inbox = self.inbox.lock();
-        if !inbox.urgent && !inbox.closing {
-            self.wake.wait_for(&mut inbox, at_most);
-        }
-    }
-
-    /// Takes a place for an event of the writer's own.
-    pub(super) fn reserve_for_event(&self) {
-        self.taken.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// Waits between the last attempts.
-    pub(super) fn pause(&self, span: Duration) {
-        let mut inbox = self.inbox.lock();
-        self.wake.wait_for(&mut inbox, span);
-    }
-
-    pub(super) fn release(&self, places: usize) {
-        self.taken.fetch_sub(places, Ordering::AcqRel);
-    }
-
-    /// Sets or clears the reason for refusing; `true` when that is news.
-    pub(super) fn set_trouble(&self, trouble: Option<Unavailable>) -> bool {
-        let mut current = self.trouble.lock();
-        let kind = |trouble: &Option<Unavailable>| trouble.as_ref().map(std::mem::discriminant);
-        let news = kind(&current) != kind(&trouble);
-        self.able.store(trouble.is_none(), Ordering::Release);
-        *current = trouble;
-        news
-    }
-
-    fn check(&self) -> Result<(), Unavailable> {
-        if self.able.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        match *self.trouble.lock() {
-            Some(why) => Err(why),
-            None => Ok(()),
-        }
-    }
-}
-
 /// The audit log, open for writing. One per folder; cheap to share behind an `Arc`.
 #[derive(Debug)]
 pub(crate) struct AuditLog {
-    shared: Arc<Shared>,
-    journal: Arc<Journal>,
-    sync: Option<GroupSync>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) sync: Option<GroupSync>,
     sealer: Arc<Sealer>,
-    clock: Clock,
-    options: Options,
+    pub(super) clock: Clock,
+    pub(super) options: Options,
     key: NoteVerifier,
     recovery: Recovery,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -261,18 +144,8 @@ impl AuditLog {
         let journal = Arc::clone(&engine.journal);
         #[cfg(test)]
         let refuse = Arc::clone(&engine.appender.refuse);
-        let shared = Arc::new(Shared {
-            inbox: Mutex::default(),
-            wake: Condvar::new(),
-            taken: AtomicUsize::new(0),
-            capacity: options.queue,
-            able: AtomicBool::new(true),
-            trouble: Mutex::new(None),
-            entries: AtomicU64::new(recovery.entries),
-            failures: AtomicU64::new(0),
-            free: AtomicU64::new(folder.free_bytes().map_err(failed)?),
-            unrecorded: AtomicU64::new(0),
-        });
+        let free = folder.free_bytes().map_err(failed)?;
+        let shared = Arc::new(Shared::new(options.queue, recovery.entries, free));
         let sync = match options.durability {
             Durability::Process => None,
             Durability::Power => Some(GroupSync::start().map_err(failed)?),
@@ -297,17 +170,8 @@ impl AuditLog {
     /// Takes a place for one request. Refuses when it could not be recorded.
     pub(crate) fn reserve(self: &Arc<Self>) -> Result<Slot, Unavailable> {
         let open = self.shared.check();
-        let before = self.shared.taken.fetch_add(1, Ordering::AcqRel);
-        let room = if before < self.shared.capacity {
-            Ok(())
-        } else {
-            Err(Unavailable::QueueFull)
-        };
-        let slot = Slot {
-            log: Arc::clone(self),
-            place: None,
-            recorded: false,
-        };
+        let room = self.shared.reserve();
+        let slot = Slot::new(Arc::clone(self));
         match (open.and(room), self.options.on_failure) {
             (Ok(()), _) => Ok(slot),
             // Dropping the slot gives the place back.
@@ -334,7 +198,7 @@ impl AuditLog {
     }
 
     fn accept(&self, event: SecurityEvent, durable: Option<oneshot::Sender<EntryId>>) {
-        self.shared.taken.fetch_add(1, Ordering::AcqRel);
+        self.shared.reserve_for_event();
         let urgent = durable.is_some();
         let event = Box::new(event);
         self.shared.push(Work::Event { event, durable }, urgent);
@@ -342,8 +206,7 @@ impl AuditLog {
 
     /// Writes and signs everything accepted so far, then stops. Later calls do nothing. Blocks.
     pub(crate) fn close(&self) {
-        self.shared.inbox.lock().closing = true;
-        self.shared.wake.notify_one();
+        self.shared.finish();
         if let Some(writer) = self.writer.lock().take() {
             // A writer that panicked left the journal, which the next start reads.
             drop(writer.join());
@@ -370,6 +233,7 @@ impl AuditLog {
     }
 
     /// Makes everything sealed for `person` unreadable for ever. Record a `user.erased` event beside it.
+    /// Blocks; not for a runtime's thread.
     pub(crate) fn erase(&self, person: &PrincipalId) -> Result<bool, KeyringError> {
         let name = super::seal::key_name(Some(person), Timestamp::EPOCH);
         self.sealer.forget(&name)
@@ -378,7 +242,7 @@ impl AuditLog {
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             entries: self.shared.entries.load(Ordering::Relaxed),
-            queue: self.shared.taken.load(Ordering::Relaxed),
+            queue: self.shared.taken(),
             write_failures: self.shared.failures.load(Ordering::Relaxed),
             unrecorded: self.shared.unrecorded.load(Ordering::Relaxed),
             free_bytes: self.shared.free.load(Ordering::Relaxed),
@@ -390,108 +254,5 @@ impl AuditLog {
 impl Drop for AuditLog {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-/// A reserved place: the request's end can be recorded whatever happens. Dropping it unused gives it back.
-#[derive(Debug)]
-#[must_use]
-pub(crate) struct Slot {
-    log: Arc<AuditLog>,
-    /// Set once the admission is in the journal.
-    place: Option<Place>,
-    recorded: bool,
-}
-
-impl Slot {
-    /// Writes the admission, one write in the caller's thread. After this the request may leave for its upstream.
-    pub(crate) async fn admit(self, admission: &Admission<'_>) -> Result<Receipt, Refused> {
-        let mut slot = self;
-        let written = slot.log.journal.admit(admission, slot.log.clock.now());
-        let written = match written {
-            Ok((place, file)) => {
-                slot.place = Some(place);
-                match &slot.log.sync {
-                    None => Ok(()),
-                    Some(sync) => sync.wait(file).await,
-                }
-            }
-            Err(why) => Err(why.kind()),
-        };
-        match (written, slot.log.options.on_failure) {
-            (Ok(()), _) => Ok(Receipt { slot }),
-            (Err(kind), OnFailure::Deny) => {
-                slot.log.shared.failures.fetch_add(1, Ordering::Relaxed);
-                // If the record was written and only the disk failed, the slot still knows its place, so the
-                // entry of the refusal closes it and the next start does not take it for interrupted.
-                let why = Unavailable::Disk(kind);
-                Err(Refused { why, slot })
-            }
-            (Err(_), OnFailure::Allow) => {
-                slot.log.shared.failures.fetch_add(1, Ordering::Relaxed);
-                Ok(Receipt { slot })
-            }
-        }
-    }
-
-    /// Hands over the entry of a request that was not admitted.
-    pub(crate) fn record(self, entry: RequestEntry) {
-        let mut slot = self;
-        slot.recorded = true;
-        let (entry, place) = (Box::new(entry), slot.place);
-        slot.log.shared.push(Work::Request { entry, place }, false);
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        match self.place {
-            _ if self.recorded => {}
-            Some(place) => self.log.abandon(place),
-            None => self.log.shared.release(1),
-        }
-    }
-}
-
-/// The admission could not be written. The slot is still there to record the refusal with.
-#[derive(Debug, thiserror::Error)]
-#[error("{why}")]
-pub(crate) struct Refused {
-    pub(crate) why: Unavailable,
-    pub(crate) slot: Slot,
-}
-
-/// Proof that a request was written down before it leaves. Consumed by its entry.
-///
-/// Dropped without one (a task that was cancelled or panicked), the admission is closed by an entry of its own.
-#[derive(Debug)]
-#[must_use]
-pub(crate) struct Receipt {
-    slot: Slot,
-}
-
-impl Receipt {
-    /// Hands over the entry of an admitted request.
-    pub(crate) fn record(self, entry: RequestEntry) {
-        self.slot.record(entry);
-    }
-}
-
-impl AuditLog {
-    /// Closes an admission that nobody completes. The place in the queue goes with the work.
-    fn abandon(&self, place: Place) {
-        match self.journal.read(place) {
-            Some(admitted) => {
-                let work = Work::Abandoned {
-                    admitted: Box::new(admitted),
-                    place: Some(place),
-                    reason: Reason::Defect,
-                    now: self.clock.now(),
-                };
-                self.shared.push(work, false);
-            }
-            // Unreadable now, but still in its file: the next start closes it.
-            None => self.shared.release(1),
-        }
     }
 }

@@ -5,7 +5,7 @@
 //! lines, hashes them into a Merkle tree and signs checkpoints. `docs/audit-format.md` describes every byte.
 //!
 //! This module never drops an entry, never signs what contradicts an earlier signature, and decides nothing
-//! about requests. Reading order: `entry` and `event` (what), `log` (how callers see it), `journal`, `engine`
+//! about requests. Reading order: `entry` and `event` (what), `log` and `slot` (how callers see it), `journal`, `engine`
 //! and `recover` (how it survives), `tree` and `checkpoint` (how it is proven), `verify` and `search` (readers).
 
 mod admitted;
@@ -20,12 +20,14 @@ mod journal;
 mod keyring;
 mod line;
 pub(crate) mod log;
+mod queue;
 mod record;
 mod recover;
 pub(crate) mod report;
 pub(crate) mod search;
 pub(crate) mod seal;
 mod segment;
+mod slot;
 mod tiles;
 pub(crate) mod tree;
 pub(crate) mod verify;
@@ -34,12 +36,12 @@ mod writer;
 pub(crate) use entry::{Admission, AnsweredBy, Probe, RequestEntry, Told, Verdict, Who};
 pub(crate) use event::{Action, Actor, SecurityEvent};
 pub(crate) use keyring::StoredKeyring;
-pub(crate) use log::{
-    AuditLog, Durability, OnFailure, Options, Receipt, Refused, Slot, Stats, Unavailable,
-};
+pub(crate) use log::{AuditLog, Durability, OnFailure, Options, Stats};
+pub(crate) use queue::Unavailable;
 pub(crate) use record::Record;
 pub(crate) use recover::{OpenError, Recovery};
 pub(crate) use seal::{Keyring, KeyringError, Sealer};
+pub(crate) use slot::{Receipt, Refused, Slot};
 
 #[cfg(test)]
 mod tests;

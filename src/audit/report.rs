@@ -33,7 +33,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -125,12 +125,9 @@ pub(crate) fn table(found: &Found, zone: &TimeZone, zone_name: &str) -> String {
         ""
     };
     let veiled = found.records.iter().filter(|record| record.veiled).count();
-    drop(write!(out, "\n{} shown{rest}.", found.records.len()));
+    write!(out, "\n{} shown{rest}.", found.records.len()).ok();
     if veiled > 0 {
-        drop(write!(
-            out,
-            " Personal fields of {veiled} are sealed or erased."
-        ));
+        write!(out, " Personal fields of {veiled} are sealed or erased.").ok();
     }
     out.push('\n');
     out
@@ -159,7 +156,7 @@ pub(crate) fn detail(record: &Record, zone: &TimeZone) -> String {
             }
             other => other.to_string(),
         };
-        drop(writeln!(out, "  {name:<width$}  {}", shown(&value, None)));
+        writeln!(out, "  {name:<width$}  {}", shown(&value, None)).ok();
     }
     if record.veiled {
         out.push_str(
@@ -172,7 +169,7 @@ pub(crate) fn detail(record: &Record, zone: &TimeZone) -> String {
 /// `audit verify` for people.
 pub(crate) fn verification(findings: &Findings, key: &NoteVerifier) -> String {
     let mut out = String::new();
-    let mut line = |name: &str, text: String| drop(writeln!(out, "{name:<10} {text}"));
+    let mut line = |name: &str, text: String| writeln!(out, "{name:<10} {text}").ok();
     line(
         "entries",
         format!(
@@ -211,28 +208,28 @@ pub(crate) fn verification(findings: &Findings, key: &NoteVerifier) -> String {
         line("result", "VERIFIED".to_owned());
         return out;
     }
+    out.push_str(&what_to_do(findings));
+    out
+}
+
+/// The last lines about a log that does not verify.
+fn what_to_do(findings: &Findings) -> String {
+    let mut out = String::new();
     if let Some(entry) = findings.faults.iter().find_map(Fault::entry) {
-        line("first bad", format!("entry #{}", grouped(entry)));
+        writeln!(out, "{:<10} entry #{}", "first bad", grouped(entry)).ok();
     }
     let good = findings.last_good.as_ref();
-    line(
-        "last good",
-        good.map_or_else(
-            || "no checkpoint".to_owned(),
-            |good| {
-                format!(
-                    "checkpoint of {} entries, root {}",
-                    grouped(good.size),
-                    BASE64.encode(&good.root)
-                )
-            },
-        ),
+    let good = good.map_or_else(
+        || "no checkpoint".to_owned(),
+        |good| {
+            let root = BASE64.encode(&good.root);
+            format!("checkpoint of {} entries, root {root}", grouped(good.size))
+        },
     );
-    line("result", "NOT VERIFIED".to_owned());
-    line(
-        "keep",
-        "Copy the whole audit folder now, before anything else writes to it, together with every checkpoint kept elsewhere.".to_owned(),
-    );
+    writeln!(out, "{:<10} {good}", "last good").ok();
+    writeln!(out, "{:<10} NOT VERIFIED", "result").ok();
+    let keep = "Copy the whole audit folder now, before anything else writes to it, together with every checkpoint kept elsewhere.";
+    writeln!(out, "{:<10} {keep}", "keep").ok();
     out
 }
 
@@ -262,11 +259,7 @@ fn gaps(findings: &Findings) -> String {
 fn pending(findings: &Findings) -> String {
     let mut out = format!("{} entries not yet signed", grouped(findings.unsigned));
     if findings.torn_bytes > 0 {
-        drop(write!(
-            out,
-            ", {} bytes of an incomplete line",
-            findings.torn_bytes
-        ));
+        write!(out, ", {} bytes of an incomplete line", findings.torn_bytes).ok();
     }
     out
 }

@@ -15,7 +15,8 @@ use tokio::time::Instant;
 use super::engine::{Engine, StepError, Work};
 use super::event::{Action, Actor, SecurityEvent};
 use super::headroom::Headroom;
-use super::log::{Options, Shared, Unavailable};
+use super::log::Options;
+use super::queue::{Shared, Unavailable};
 use crate::base::Clock;
 
 /// Entries gather this long before they are written together.
@@ -63,6 +64,7 @@ pub(super) fn start(
         signed: now,
         round: now,
         failing: None,
+        noted: 0,
     };
     std::thread::Builder::new()
         .name("audit".into())
@@ -81,6 +83,8 @@ struct Writer {
     signed: Instant,
     round: Instant,
     failing: Option<Unavailable>,
+    /// Unrecorded requests that an entry tells of.
+    noted: u64,
 }
 
 impl Writer {
@@ -180,8 +184,10 @@ impl Writer {
         if self.failing.is_some() {
             return;
         }
-        let lost = self.shared.unrecorded.swap(0, Ordering::AcqRel);
+        let total = self.shared.unrecorded.load(Ordering::Acquire);
+        let lost = total - self.noted;
         if lost > 0 {
+            self.noted = total;
             let event = SecurityEvent::new(self.pace.clock.now(), Action::AuditGap)
                 .by(Actor::System)
                 .detail("portcullis.unrecorded", lost.to_string());

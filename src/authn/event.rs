@@ -7,50 +7,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Principal;
-use crate::base::{PrincipalId, SessionId};
+use crate::audit::{SecurityEvent, Who};
+use crate::base::{PrincipalId, SessionId, Timestamp};
 use crate::store::User;
 
-macro_rules! actions {
-    ($($variant:ident = $code:literal;)+) => {
-        /// One variant, one `event.name` of the audit log.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(crate) enum Action { $($variant,)+ }
-
-        impl Action {
-            pub(crate) const fn code(self) -> &'static str {
-                match self { $(Self::$variant => $code,)+ }
-            }
-        }
-    };
-}
-
-actions! {
-    SignInStarted = "sign_in.started";
-    SignInSucceeded = "sign_in.succeeded";
-    SignInFailed = "sign_in.failed";
-    SignInThrottled = "sign_in.throttled";
-    SecondFactorSucceeded = "second_factor.succeeded";
-    SecondFactorFailed = "second_factor.failed";
-    SecondFactorEnrolled = "second_factor.enrolled";
-    SecondFactorReset = "second_factor.reset";
-    RecoveryCodeUsed = "recovery_code.used";
-    RecoveryCodesCreated = "recovery_code.created";
-    PasswordChanged = "password.changed";
-    SignOut = "sign_out";
-    SessionCreated = "session.created";
-    SessionRenewed = "session.renewed";
-    SessionEnded = "session.ended";
-    SessionRevoked = "session.revoked";
-    UserCreated = "user.created";
-    UserImported = "user.imported";
-    UserDisabled = "user.disabled";
-    UserEnabled = "user.enabled";
-    UserRemoved = "user.removed";
-    EnrolmentIssued = "user.enrolment_issued";
-    EnrolmentUsed = "user.enrolment_used";
-    GroupMemberAdded = "group.member_added";
-    GroupMemberRemoved = "group.member_removed";
-}
+pub(crate) use crate::audit::Action;
 
 /// The person an event is about, as they were at that moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,6 +86,30 @@ impl Event {
     pub(crate) fn session(mut self, id: &SessionId) -> Self {
         self.session = Some(id.clone());
         self
+    }
+
+    /// The form that the audit log takes. The caller adds what it knows: the request, the address, who did it.
+    pub(crate) fn record(self, at: Timestamp) -> SecurityEvent {
+        let mut event = SecurityEvent::new(at, self.action);
+        if let Some(subject) = self.about {
+            event = event.about(Who {
+                id: subject.id,
+                email: subject.email,
+                name: subject.name,
+                groups: subject.groups,
+                tenant: Some(subject.tenant),
+                session: None,
+                methods: Vec::new(),
+            });
+        }
+        if let Some(name) = self.claimed {
+            event = event.claiming(name);
+        }
+        if let Some(id) = self.session {
+            event = event.session(id);
+        }
+        let details = self.details.into_iter();
+        details.fold(event, |event, (name, value)| event.detail(name, value))
     }
 
     #[must_use]

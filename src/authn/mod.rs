@@ -15,6 +15,7 @@ pub(crate) mod factor;
 pub(crate) mod fixture;
 pub(crate) mod handover;
 pub(crate) mod lockout;
+mod own;
 pub(crate) mod people;
 pub(crate) mod principal;
 pub(crate) mod return_to;

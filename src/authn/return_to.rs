@@ -46,7 +46,7 @@ impl ReturnTo {
     }
 
     /// Makes one from parts that the gateway has already admitted, such as the target of the current request.
-    pub(crate) fn of(authority: Authority, path_and_query: &str) -> Option<Self> {
+    pub(crate) fn of(authority: &Authority, path_and_query: &str) -> Option<Self> {
         let text = format!("https://{authority}{path_and_query}");
         Self::parse(&text, |parsed| {
             parsed.host == authority.host
@@ -170,9 +170,9 @@ mod tests {
             host: Host::parse("app.example.com").unwrap(),
             port: Some(8443),
         };
-        let to = ReturnTo::of(authority.clone(), "/a?b=c").unwrap();
+        let to = ReturnTo::of(&authority, "/a?b=c").unwrap();
         assert_eq!(to.to_string(), "https://app.example.com:8443/a?b=c");
         assert_eq!(to.path(), "/a");
-        assert!(ReturnTo::of(authority, "//evil.example").is_none());
+        assert!(ReturnTo::of(&authority, "//evil.example").is_none());
     }
 }

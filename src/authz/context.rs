@@ -9,10 +9,11 @@ use cedar_policy::{Context, RestrictedExpression};
 use jiff::Zoned;
 use jiff::tz::TimeZone;
 
+use crate::authn::SessionFacts;
 use crate::base::Timestamp;
 
 use super::reads::Reads;
-use super::request::{AccessRequest, Caller, Certificate, Circumstances, Device, Grant, Token};
+use super::request::{AccessRequest, Certificate, Circumstances, Device, Grant, Token};
 use super::schema::Kind;
 
 type Fields = Vec<(String, RestrictedExpression)>;
@@ -58,25 +59,52 @@ impl LocalTime {
     }
 }
 
-/// Builds the context that `reads` asks for. `verified` replaces the time of the second factor, for a probe.
+/// How much of the time the policies at hand can get to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clock<'a> {
+    /// None of it, as the guards have shown.
+    Unseen,
+    /// Weekday, minute and date in this zone.
+    Calendar(&'a TimeZone),
+    /// That and the exact time.
+    Exact(&'a TimeZone),
+}
+
+/// What a context is made of besides the request itself. Expressions that were made before are cheaper to use again
+/// than to make: Cedar parses the name of an extension function each time.
+#[derive(Debug)]
+pub(crate) struct Parts<'a> {
+    pub(crate) reads: &'a Reads,
+    pub(crate) clock: Clock<'a>,
+    /// From [`session`].
+    pub(crate) session: Option<RestrictedExpression>,
+    /// From [`address`].
+    pub(crate) address: Option<RestrictedExpression>,
+}
+
+/// Builds the context that `parts.reads` asks for.
 pub(crate) fn build(
     request: &AccessRequest<'_>,
-    zone: &TimeZone,
-    reads: &Reads,
-    verified: Option<Timestamp>,
+    parts: Parts<'_>,
 ) -> Result<Context, Inexpressible> {
+    let reads = parts.reads;
     let mut fields: Fields = Vec::with_capacity(8);
     if reads.asks_path() || reads.host || reads.method || reads.request_id {
         fields.push(("request".to_owned(), of_request(request)?));
     }
-    if reads.client || reads.country || reads.credentials {
-        fields.push(("client".to_owned(), of_client(request)?));
+    if reads.asks_client() {
+        let address = parts.address.unwrap_or_else(|| address(request.client));
+        fields.push(("client".to_owned(), of_client(request, address)?));
     }
-    if reads.is_timed() {
-        fields.push(("time".to_owned(), of_time(request.now, zone, reads)?));
+    match parts.clock {
+        Clock::Unseen => {}
+        Clock::Calendar(zone) => {
+            fields.push(("time".to_owned(), of_time(request.now, zone, false)?))
+        }
+        Clock::Exact(zone) => fields.push(("time".to_owned(), of_time(request.now, zone, true)?)),
     }
     if reads.session
-        && let Some(session) = of_session(request.caller, verified)?
+        && let Some(session) = parts.session
     {
         fields.push(("session".to_owned(), session));
     }
@@ -99,8 +127,11 @@ fn of_request(request: &AccessRequest<'_>) -> Result<RestrictedExpression, Inexp
     ])
 }
 
-fn of_client(request: &AccessRequest<'_>) -> Result<RestrictedExpression, Inexpressible> {
-    let mut fields = vec![("ip".to_owned(), address(request.client))];
+fn of_client(
+    request: &AccessRequest<'_>,
+    address: RestrictedExpression,
+) -> Result<RestrictedExpression, Inexpressible> {
+    let mut fields = vec![("ip".to_owned(), address)];
     if let Some(country) = &request.circumstances.country {
         fields.push(("country".to_owned(), text(country.as_str())));
     }
@@ -122,7 +153,7 @@ fn of_certificate(certificate: &Certificate) -> Result<RestrictedExpression, Ine
 fn of_time(
     now: Timestamp,
     zone: &TimeZone,
-    reads: &Reads,
+    exact: bool,
 ) -> Result<RestrictedExpression, Inexpressible> {
     let local = LocalTime::at(now, zone);
     let mut fields = vec![
@@ -133,21 +164,17 @@ fn of_time(
         ),
         ("date".to_owned(), text(local.date)),
     ];
-    if reads.instant {
+    if exact {
         fields.push(("now".to_owned(), time(now)));
     }
     record(fields)
 }
 
-/// `None` for callers that have no session.
-fn of_session(
-    caller: Caller<'_>,
+/// `context.session`; `verified` replaces the time of the second factor, for a probe.
+pub(crate) fn session(
+    session: &SessionFacts,
     verified: Option<Timestamp>,
-) -> Result<Option<RestrictedExpression>, Inexpressible> {
-    let Caller::Person(person) = caller else {
-        return Ok(None);
-    };
-    let session = &person.session;
+) -> Result<RestrictedExpression, Inexpressible> {
     let methods = session.methods.iter().map(|method| text(method.code()));
     record(vec![
         ("signed_in_at".to_owned(), time(session.signed_in_at)),
@@ -158,7 +185,6 @@ fn of_session(
         ("methods".to_owned(), RestrictedExpression::new_set(methods)),
         ("idp".to_owned(), text(&*session.idp)),
     ])
-    .map(Some)
 }
 
 fn credentials(known: &Circumstances, fields: &mut Fields) -> Result<(), Inexpressible> {
@@ -224,7 +250,7 @@ fn time(at: Timestamp) -> RestrictedExpression {
 }
 
 /// An IPv4 address in IPv6 clothes is the IPv4 address, or ranges would not hold for it.
-fn address(client: IpAddr) -> RestrictedExpression {
+pub(crate) fn address(client: IpAddr) -> RestrictedExpression {
     RestrictedExpression::new_ip(client.to_canonical().to_string())
 }
 

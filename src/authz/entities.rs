@@ -22,6 +22,8 @@ pub(crate) struct Known {
     pub(crate) id: Option<PrincipalId>,
     pub(crate) uid: EntityUid,
     pub(crate) entity: Entity,
+    /// `context.session`, for a person.
+    pub(crate) session: Option<RestrictedExpression>,
     /// Keeps the snapshot, so that its address names it as long as this exists.
     pub(crate) held: Held,
 }

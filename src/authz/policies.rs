@@ -1,12 +1,13 @@
 //! The policies of one plan: compiled whole or not at all.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use std::time::Duration;
 
-use cedar_policy::{Authorizer, Entities, EntityUid};
+use cedar_policy::{Authorizer, Entities, EntityUid, RestrictedExpression};
 use jiff::tz::TimeZone;
 
 use crate::base::PolicyId;
@@ -55,6 +56,8 @@ pub(crate) struct Policies {
     pub(super) callers: Recent<usize, Arc<Known>>,
     /// Caller, target and action together, as Cedar wants them.
     pub(super) entities: Recent<(u64, u32, EntityUid), Arc<Entities>>,
+    /// Client addresses as Cedar's `ip(...)`.
+    pub(super) addresses: Recent<IpAddr, RestrictedExpression>,
     pub(super) memory: Recent<Vec<u8>, Remembered>,
     versions: AtomicU64,
 }
@@ -95,6 +98,7 @@ impl Policies {
             authorizer: Authorizer::new(),
             callers: Recent::new(CALLERS),
             entities: Recent::new(ENTITIES),
+            addresses: Recent::new(ENTITIES),
             memory: Recent::new(REMEMBERED),
             versions: AtomicU64::new(1),
         })

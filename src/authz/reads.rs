@@ -76,6 +76,11 @@ impl Reads {
         self.calendar || self.instant
     }
 
+    /// `true` when it asks anything about the connection's other end.
+    pub(crate) const fn asks_client(&self) -> bool {
+        self.client || self.country || self.credentials
+    }
+
     /// `true` when it asks anything about the path.
     pub(crate) fn asks_path(&self) -> bool {
         self.path || !self.patterns.is_empty()

@@ -13,12 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use self::answer::Asked;
 use self::identity::{Assertions, statements};
-use self::record::{Ledger, Record};
+use self::record::{Ledger, Record, admission};
 use self::refusal::Refusal;
 use crate::audit::{AnsweredBy, AuditLog};
 use crate::authn::cookie::Presented;
@@ -26,6 +26,7 @@ use crate::authn::session::rules::SessionRules;
 use crate::authn::{Authenticator, Authn, BadCredential};
 use crate::authz::{AccessRequest, Action, Caller, Circumstances, Permit, Target};
 use crate::base::{Facts, Peer, Reason, RequestId};
+use crate::config::Limits;
 use crate::keys::random;
 use crate::limit;
 use crate::message::cookie::Found;
@@ -35,6 +36,7 @@ use crate::plan::{Plan, RequestContext};
 use crate::portal::Portal;
 use crate::route::Route;
 use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
 use crate::upstream::request::Destination;
 use crate::upstream::{Forwarded, Pools, Tunnel, TunnelEnd, UpstreamRequest};
 
@@ -68,10 +70,29 @@ impl Gateway {
         Self { shared, pools: Pools::new(tasks.clone()), tasks }
     }
 
+    /// Bounds of connections accepted from now on.
+    pub(crate) fn limits(&self) -> Limits {
+        self.shared.plan.load().config.server.limits.clone()
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.shared.ledger.metrics
+    }
+
+    /// Records a request that could not be parsed and was answered before anybody else could see it.
+    pub(crate) fn unparsed(&self, peer: Arc<Peer>, reason: Reason, status: u16) {
+        let plan = self.shared.plan.load_full();
+        let facts = self.facts(&http::HeaderMap::new(), peer, &plan);
+        if let Ok(slot) = self.shared.audit.reserve() {
+            let record = Record::open(slot, &Request::new(()), &facts, &plan, self.shared.ledger.clone());
+            record.unparsed(reason, status);
+        }
+    }
+
     /// Answers one request. Infallible: whatever goes wrong becomes a response and an audit entry.
     pub(crate) async fn serve(&self, request: Request<Incoming>, peer: Arc<Peer>) -> Response<Body> {
         let plan = self.shared.plan.load_full();
-        let facts = self.facts(&request, peer, &plan);
+        let facts = self.facts(request.headers(), peer, &plan);
         let asked = Asked::of(&request);
         let cx = RequestContext { facts, plan };
         let slot = match self.shared.audit.reserve() {
@@ -134,9 +155,9 @@ impl Gateway {
         response
     }
 
-    fn facts(&self, request: &Request<Incoming>, peer: Arc<Peer>, plan: &Plan) -> Facts {
+    fn facts(&self, headers: &HeaderMap, peer: Arc<Peer>, plan: &Plan) -> Facts {
         let now = self.shared.ledger.clock.now();
-        let client = forwarded::client_address(peer.ip(), request.headers(), &plan.message.trusted_proxies);
+        let client = forwarded::client_address(peer.ip(), headers, &plan.message.trusted_proxies);
         Facts { id: RequestId::new(now, random::u64()), now, peer, client }
     }
 
@@ -194,7 +215,7 @@ impl Gateway {
             statements: said,
             ended: principal.map(|principal| principal.session.cancelled.clone()),
         };
-        let receipt = record.admit(permit, route, &request, facts).await?;
+        let receipt = record.admit(admission(permit, route, &request, facts)).await?;
         let outgoing = UpstreamRequest::build(request.onward(facts.client, &plan.message), permit, receipt, destination);
         let forwarded = self.pools.forward(outgoing).await.map_err(|error| {
             record.carried(&name, error.target.as_deref(), None);

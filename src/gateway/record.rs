@@ -125,30 +125,12 @@ impl Record {
     ///
     /// # Errors
     /// [`Unavailable`] when it could not be written; the record is still there to tell of the refusal.
-    pub(crate) async fn admit(
-        &mut self,
-        permit: &Permit,
-        route: &Route,
-        request: &CleanRequest,
-        facts: &Facts,
-    ) -> Result<&Receipt, Unavailable> {
+    pub(crate) async fn admit(&mut self, admission: Admission<'_>) -> Result<&Receipt, Unavailable> {
         let Some(Place::Reserved(slot)) = self.place.take() else {
             return Err(Unavailable::Closed);
         };
         let session = self.entry.as_ref().and_then(|entry| entry.who.as_ref()?.session.clone());
-        let admission = Admission {
-            id: facts.id,
-            received: facts.now,
-            client: facts.client,
-            principal: permit.principal(),
-            session: session.as_ref(),
-            route: &route.name,
-            method: request.method().as_str(),
-            host: request.host().as_str(),
-            path: request.path(),
-            path_sealed: self.seals_path,
-            policies: permit.policies(),
-        };
+        let admission = Admission { session: session.as_ref(), path_sealed: self.seals_path, ..admission };
         match slot.admit(&admission).await {
             Ok(receipt) => match self.place.insert(Place::Admitted(receipt)) {
                 Place::Admitted(receipt) => Ok(receipt),
@@ -181,6 +163,15 @@ impl Record {
     /// Why the request is not served; later reasons replace earlier ones.
     pub(crate) fn refused(&mut self, reason: Reason) {
         self.note(|entry| entry.reason = reason);
+    }
+
+    /// The connection answered by itself because there was no request to be read.
+    pub(crate) fn unparsed(mut self, reason: Reason, status: u16) {
+        self.note(|entry| {
+            entry.method.clear();
+            entry.status = status;
+        });
+        self.leave(Some(reason), 0);
     }
 
     /// Ends the record now, for answers whose end nobody has to wait for.
@@ -257,6 +248,28 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         self.leave(Some(Reason::ClientClosed), 0);
+    }
+}
+
+/// What the journal needs to know of a request that is about to leave.
+pub(crate) fn admission<'a>(
+    permit: &'a Permit,
+    route: &'a Route,
+    request: &'a CleanRequest,
+    facts: &Facts,
+) -> Admission<'a> {
+    Admission {
+        id: facts.id,
+        received: facts.now,
+        client: facts.client,
+        principal: permit.principal(),
+        session: None,
+        route: &route.name,
+        method: request.method().as_str(),
+        host: request.host().as_str(),
+        path: request.path(),
+        path_sealed: true,
+        policies: permit.policies(),
     }
 }
 

@@ -25,6 +25,7 @@ use crate::route::{Route, RouteTable};
 use crate::upstream::{Group, Groups};
 
 pub(crate) use context::RequestContext;
+pub(crate) use policies::Untested;
 
 /// Everything that a request needs to know about the configuration.
 #[derive(Debug)]

@@ -1,11 +1,12 @@
 //! From configuration and policy files to [`Policies`], and the policy tests that they have to pass.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::authz::cases::{self, Case, Report};
 use crate::authz::lint::Names;
 use crate::authz::{Groups, Inputs, Policies, RouteFacts, load};
-use crate::config::{Config, Problems};
+use crate::config::{self, Config, Loaded, Problems};
 use crate::route::RouteTable;
 
 /// Whose tenant people in tests have when none is written.
@@ -49,4 +50,29 @@ pub(super) fn test(policies: &Policies, cases: &[Case], problems: &mut Problems)
     let report = cases::run(policies, cases, "");
     report.add_to(problems);
     report
+}
+
+/// Policies with their tests, not run yet: a plan exists only when all of them have passed.
+#[derive(Debug)]
+pub(crate) struct Untested {
+    pub(crate) policies: Policies,
+    pub(crate) cases: Vec<Case>,
+}
+
+impl Untested {
+    /// Reads the configuration at `path`, its policies and their tests.
+    ///
+    /// # Errors
+    /// Every problem found.
+    pub(crate) fn load(path: &Path) -> Result<Self, Problems> {
+        let Loaded { config, warnings: mut problems } = config::load(path)?;
+        let routes = RouteTable::compile(&config, &mut problems);
+        let policies = compile(&config, 1, &mut problems);
+        let cases = cases(&config, &routes, &mut problems);
+        problems.settle();
+        match policies {
+            Some(policies) if !problems.has_errors() => Ok(Self { policies, cases }),
+            _ => Err(problems),
+        }
+    }
 }

@@ -1,6 +1,187 @@
-//! The process's public side: listeners, connections, and the way requests reach the gateway.
+//! The running process: listeners, workers, reload, drain.
+//!
+//! One worker per core, each with its own listener (the kernel spreads connections over them), its own runtime and its
+//! own upstream connections; what they share is read-mostly. The control runtime beside them serves operators and keeps
+//! house. Nothing here looks into a request.
 
 pub(crate) mod accept;
 pub(crate) mod activity;
 pub(crate) mod connection;
+pub(crate) mod core;
+mod housekeeping;
 pub(crate) mod listen;
+pub(crate) mod reload;
+mod worker;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use self::accept::Gate;
+use self::core::{Core, OpenCoreError};
+use self::listen::{ListenError, listen};
+use self::reload::Reloader;
+use self::worker::{Listeners, Worker};
+use crate::admin::operations;
+use crate::audit::{Action, Actor, SecurityEvent};
+use crate::base::Clock;
+use crate::config::Problems;
+use crate::gateway::Shared;
+use crate::plan::{Compiled, Plan};
+use crate::portal::Portal;
+use crate::tasks::Tasks;
+use crate::tls;
+use crate::tls::certificates::{Certificates, Rejected, Wanted};
+
+/// What keeps the server from starting.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("the configuration has errors")]
+    Config(Problems),
+    #[error(transparent)]
+    Core(#[from] OpenCoreError),
+    #[error("cannot listen: {0}")]
+    Listen(#[from] ListenError),
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] tls::server::TlsSetupError),
+    #[error("the process cannot set itself up: {0}")]
+    Process(#[from] io::Error),
+}
+
+/// A server that has its sockets and may begin.
+#[derive(Debug)]
+pub(crate) struct Server {
+    core: Arc<Core>,
+    tls: Arc<tls::Server>,
+    reloader: Arc<Reloader>,
+    secure: Vec<Vec<TcpListener>>,
+    plain: Vec<Vec<TcpListener>>,
+    operations: TcpListener,
+    warnings: Problems,
+}
+
+impl Server {
+    /// Reads the configuration at `path`, opens everything it names, and listens. Blocks.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing stays open.
+    pub(crate) fn open(path: PathBuf, clock: Clock) -> Result<Self, StartError> {
+        let Compiled { plan, mut warnings } = Plan::load(&path, None).map_err(StartError::Config)?;
+        let tls = Arc::new(tls_server(&plan, clock, &mut warnings)?);
+        let count = workers(&plan);
+        let server = &plan.config.server;
+        let open = |addresses: &[SocketAddr]| addresses.iter().map(|address| listen(*address, count)).collect::<Result<_, _>>();
+        let (secure, plain) = (open(&server.listen)?, open(&server.http_redirect)?);
+        let operations = listen(plan.config.telemetry.operations.value, 1)?;
+        let operations = operations.into_iter().next().ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
+        let core = Arc::new(Core::open(plan, clock)?);
+        let reloader = Arc::new(Reloader::new(path, Arc::clone(&core), Arc::clone(&tls)));
+        Ok(Self { core, tls, reloader, secure, plain, operations, warnings })
+    }
+
+    pub(crate) const fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    pub(crate) const fn warnings(&self) -> &Problems {
+        &self.warnings
+    }
+
+    pub(crate) fn certificates(&self) -> &Arc<Certificates> {
+        self.tls.certificates()
+    }
+
+    /// Where the listeners really are; port 0 in the configuration means any.
+    pub(crate) fn addresses(&self) -> Addresses {
+        let of = |groups: &[Vec<TcpListener>]| {
+            groups.iter().filter_map(|group| group.first()?.local_addr().ok()).collect()
+        };
+        Addresses { secure: of(&self.secure), plain: of(&self.plain), operations: self.operations.local_addr().ok() }
+    }
+
+    /// Serves until a signal or `stop` says otherwise, then drains. `ready` is called when connections are accepted.
+    ///
+    /// # Errors
+    /// When a thread or a runtime cannot be had.
+    pub(crate) fn run(self, stop: CancellationToken, ready: impl FnOnce()) -> io::Result<()> {
+        let Self { core, tls, reloader, secure, plain, operations, .. } = self;
+        let plan = core.plan.load_full();
+        let tasks = Tasks::new();
+        let finished = CancellationToken::new();
+        let gate = Gate::new(plan.config.server.max_connections, plan.config.server.max_connections_per_address);
+        let shared = Arc::new(Shared {
+            plan: Arc::clone(&core.plan),
+            audit: Arc::clone(&core.audit),
+            authenticator: Arc::clone(&core.authenticator),
+            assertions: Arc::clone(&core.assertions),
+            portal: Portal::new(Arc::clone(&core.authenticator), Arc::clone(&core.audit), Arc::clone(&core.assertions), Arc::clone(&core.ledger.metrics)),
+            ledger: core.ledger.clone(),
+        });
+        let worker = Worker { shared, tls: Arc::clone(&tls), gate, tasks: tasks.clone(), finished: finished.clone() };
+        let threads = worker.start_all(Listeners::spread(secure, plain))?;
+        let now = core.ledger.clock.now();
+        core.audit.record(SecurityEvent::new(now, Action::ServerStarted).by(Actor::System));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let grace = plan.config.server.shutdown_grace;
+        drop(plan);
+        runtime.block_on(housekeeping::control(
+            housekeeping::House { core: Arc::clone(&core), tls, reloader, tasks: tasks.clone(), stop },
+            operations,
+            ready,
+        ))?;
+        let aborted = runtime.block_on(tasks.drain(grace));
+        if aborted > 0 {
+            tracing::warn!(aborted, "requests were cut off when the grace was over");
+        }
+        finished.cancel();
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a worker ended by a panic");
+            }
+        }
+        runtime.block_on(housekeeping::farewell(&core));
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        core.audit.close();
+        Ok(())
+    }
+}
+
+/// The addresses that are listened on.
+#[derive(Debug, Clone)]
+pub(crate) struct Addresses {
+    pub(crate) secure: Vec<SocketAddr>,
+    pub(crate) plain: Vec<SocketAddr>,
+    pub(crate) operations: Option<SocketAddr>,
+}
+
+fn workers(plan: &Plan) -> usize {
+    match plan.config.server.workers {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        count => count,
+    }
+}
+
+/// The TLS side of all listeners; findings about certificates are problems like any other.
+fn tls_server(plan: &Plan, clock: Clock, warnings: &mut Problems) -> Result<tls::Server, StartError> {
+    let now = clock.now();
+    let config = &plan.config;
+    let loaded = Wanted::of(config, now).map_err(|finding| vec![finding]).and_then(|wanted| {
+        Certificates::load(wanted, now).map_err(|Rejected(findings)| findings)
+    });
+    let (certificates, findings) = match loaded {
+        Ok(loaded) => loaded,
+        Err(findings) => {
+            let mut problems = std::mem::replace(warnings, Problems::new());
+            tls::setup::report(&findings, config, &mut problems);
+            problems.settle();
+            return Err(StartError::Config(problems));
+        }
+    };
+    tls::setup::report(&findings, config, warnings);
+    warnings.settle();
+    Ok(tls::Server::new(config.tls.profile.value, config.server.http, Arc::new(certificates))?)
+}

@@ -219,7 +219,7 @@ mod tests {
         let now = Timestamp::from_secs(1_795_000_000);
         let ca = InternalCa::open_or_create(folder.path(), now).unwrap();
         let host = Name::Exact(Host::parse("app.localhost").unwrap());
-        let leaf = ca.leaf(&[host.clone()], now).unwrap();
+        let leaf = ca.leaf(std::slice::from_ref(&host), now).unwrap();
         assert_eq!(leaf.loaded.names, [host]);
         assert_eq!(leaf.loaded.not_after, now.plus(super::LEAF_LIFE));
         assert!(leaf.renew_at < leaf.loaded.not_after);

@@ -6,7 +6,7 @@
 pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod internal_ca;
-mod lint;
+pub(crate) mod lint;
 pub(crate) mod server;
 pub(crate) mod setup;
 #[cfg(test)]

@@ -21,6 +21,11 @@ fn freeze(from: &Path) -> tempfile::TempDir {
     copy
 }
 
+/// Leaves a value as a killed process would: nothing tidies up after it.
+fn leave<T>(value: T) {
+    let _left: &mut T = Box::leak(Box::new(value));
+}
+
 /// How often each request id has an entry.
 fn counts(folder: &Path) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
@@ -54,7 +59,7 @@ fn every_admission_without_an_entry_becomes_one_interrupted_entry() {
             receipt.record(entry(number));
         } else {
             // The process dies with these under way: nobody may tidy them up.
-            std::mem::forget(receipt);
+            leave(receipt);
         }
     }
     wait_until(|| log.stats().entries == 20);
@@ -80,7 +85,7 @@ fn a_second_crash_during_recovery_doubles_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path());
     for number in 0..30 {
-        std::mem::forget(admit(&log, number));
+        leave(admit(&log, number));
     }
     let crashed = freeze(folder.path());
     let journal = freeze(&crashed.path().join("journal"));
@@ -125,11 +130,11 @@ fn crashed_under_load(signed: u64, unsigned: u64, open_admissions: u64) -> tempf
         admit(&log, number).record(entry(number));
     }
     for number in signed + unsigned..signed + unsigned + open_admissions {
-        std::mem::forget(admit(&log, number));
+        leave(admit(&log, number));
     }
     wait_until(|| log.stats().entries == signed + unsigned);
     let frozen = freeze(folder.path());
-    std::mem::forget(log);
+    leave(log);
     frozen
 }
 
@@ -233,8 +238,9 @@ fn journal_files_of_long_requests_are_carried_over_and_go_away() {
     let begin = Timestamp::from_secs(1_000);
     let places: Vec<_> = (0..5)
         .map(|number| {
-            let admission = admission(number, &route, &person);
-            journal.admit(&admission, begin).unwrap().0
+            let mut admission = admission(number, &route, &person);
+            admission.received = begin;
+            journal.admit(&admission).unwrap().0
         })
         .collect();
     journal.settle(places[..3].iter().copied()).unwrap();

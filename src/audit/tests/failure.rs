@@ -85,16 +85,38 @@ fn serving_unrecorded_by_choice_is_counted_in_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let lenient = Options {
         on_failure: OnFailure::Allow,
+        queue: 2,
         ..options(folder.path())
     };
     let log = open_with(lenient, Arc::new(MemoryKeyring::default()));
     log.refuse.store(true, Ordering::SeqCst);
-    log.reserve().unwrap().record(entry(1));
+    let slots: Vec<_> = (0..5).map(|_| log.reserve().unwrap()).collect();
+    for (slot, number) in slots.into_iter().zip(0..) {
+        slot.record(entry(number));
+    }
+    assert_eq!(log.stats().unrecorded, 3, "two places, five requests");
     wait_until(|| log.stats().unavailable.is_some());
-    assert!(log.reserve().is_ok(), "served all the same");
+    drop(log.reserve().unwrap());
     log.refuse.store(false, Ordering::SeqCst);
+    wait_until(|| log.stats().unavailable.is_none());
     log.close();
-    assert_eq!(lines(folder.path()).len(), 1, "kept in memory and written");
+    let lines = lines(folder.path());
+    let requests = lines
+        .iter()
+        .filter(|line| line["event.name"] == "http.request");
+    assert_eq!(requests.count(), 2, "kept in memory and written");
+    let told: u64 = lines
+        .iter()
+        .filter(|line| line["event.name"] == "audit.gap")
+        .map(|line| {
+            line["portcullis.unrecorded"]
+                .as_str()
+                .unwrap()
+                .parse::<u64>()
+                .unwrap()
+        })
+        .sum();
+    assert_eq!(told, 3);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 mod crash;
 mod failure;
+mod golden;
 mod tampering;
 
 use std::path::Path;
@@ -180,7 +181,7 @@ fn an_entry_built_from_the_worst_values_stays_within_the_limit() {
         }
         log.reserve().unwrap().record(entry);
     }
-    let mut event = SecurityEvent::new(Timestamp::EPOCH, Action::AdminAction)
+    let mut event = SecurityEvent::new(Timestamp::EPOCH, Action::AdminActed)
         .about(who())
         .by(Actor::Operator(worst.clone()))
         .claiming(worst.clone());

@@ -115,7 +115,7 @@ mod tests {
             assert_eq!(hash_typed(&owner, &typed), Some(stored), "{typed}");
         }
         let last = if plain.ends_with('X') { "Y" } else { "X" };
-        let other = format!("{}{last}", &plain[..24]);
+        let other = format!("{}{last}", plain.get(..24).unwrap());
         assert_ne!(hash_typed(&owner, &other), Some(stored));
     }
 

@@ -1,3 +1,5 @@
+//! Codes between the portal and the hosts of apps.
+
 use super::{Flow, Refused};
 use crate::authn::Principal;
 use crate::authn::fixture::{APP, PORTAL, Site, after, host, visitor};

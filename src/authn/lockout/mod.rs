@@ -42,6 +42,15 @@ pub(crate) struct Origin {
     pub(crate) known_device: Option<[u8; 16]>,
 }
 
+/// What is about to be tried.
+#[derive(Debug)]
+pub(crate) struct Try {
+    pub(crate) account: Account,
+    pub(crate) origin: Origin,
+    /// What the store knows of the account; used when this process has no counter for it yet.
+    pub(crate) remembered: Lockout,
+}
+
 /// Too many tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TryLater {
@@ -119,16 +128,18 @@ pub(crate) struct Throttle {
 }
 
 impl Throttle {
-    /// Counts an attempt, or says when the next may be made. `remembered` is what the store knows of the account; it
-    /// is used when this process has no counter for it yet.
+    /// Counts an attempt, or says when the next may be made.
     pub(crate) fn begin(
         &self,
-        account: Account,
-        origin: Origin,
-        remembered: Lockout,
+        one: Try,
         backoff: &Backoff,
         now: Timestamp,
     ) -> Result<Attempt, TryLater> {
+        let Try {
+            account,
+            origin,
+            remembered,
+        } = one;
         let mut tables = self.tables.lock();
         let known = origin.known_device.is_some();
         let address_key = network(origin.address);
@@ -225,7 +236,7 @@ impl Tables {
                 self.devices.get(&(person.clone(), device)).copied()
             }
             (Account::Person(person), None) => {
-                return self.people.get(person).copied().unwrap_or(Counter {
+                return self.people.get(person).copied().unwrap_or_else(|| Counter {
                     failures: stored.failures,
                     not_before: stored.until.unwrap_or(Timestamp::EPOCH),
                     last: now,

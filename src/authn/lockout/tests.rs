@@ -1,7 +1,9 @@
+//! Waits, their growth, and who shares a counter with whom.
+
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Account, Attempt, CLOSED_FOR, MOST_STRANGERS, Origin, Throttle, TryLater};
+use super::{Account, Attempt, CLOSED_FOR, MOST_STRANGERS, Origin, Throttle, Try, TryLater};
 use crate::base::{PrincipalId, Timestamp};
 use crate::store::{Backoff, Lockout};
 
@@ -36,13 +38,12 @@ fn begin(
     origin: Origin,
     at: i64,
 ) -> Result<Attempt, TryLater> {
-    throttle.begin(
+    let one = Try {
         account,
         origin,
-        Lockout::default(),
-        &BACKOFF,
-        Timestamp::from_secs(at),
-    )
+        remembered: Lockout::default(),
+    };
+    throttle.begin(one, &BACKOFF, Timestamp::from_secs(at))
 }
 
 /// Fails `times`, waiting each time as long as told, and gives the second at which the last failure happened.
@@ -210,15 +211,14 @@ fn failures_remembered_by_the_store_count_after_a_restart() {
         failures: 8,
         until: Some(Timestamp::from_secs(104)),
     };
-    let mut attempt = |at| {
+    let attempt = |at| {
+        let one = Try {
+            account: ana(),
+            origin: stranger(1),
+            remembered,
+        };
         throttle
-            .begin(
-                ana(),
-                stranger(1),
-                remembered,
-                &BACKOFF,
-                Timestamp::from_secs(at),
-            )
+            .begin(one, &BACKOFF, Timestamp::from_secs(at))
             .map(drop)
     };
     assert!(attempt(103).is_err());

@@ -21,7 +21,7 @@ use crate::store::{
     EndReason, EnrolmentPurpose, NewUser, StoreError, User, UserChange, UserState, WhichSessions,
 };
 
-pub(crate) use import::{Imported, LineProblem};
+pub(crate) use import::LineProblem;
 
 /// Members of this group administer Portcullis.
 pub(crate) const ADMINISTRATORS: &str = "admins";

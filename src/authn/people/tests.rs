@@ -1,3 +1,5 @@
+//! Administration of people, the last administrator, and imports.
+
 use std::collections::BTreeSet;
 
 use super::{NewPerson, PeopleError};
@@ -52,11 +54,13 @@ async fn a_person_is_added_in_one_spelling_and_found_in_every() {
 #[tokio::test]
 async fn what_cannot_be_a_person_is_refused() {
     let site = Site::empty();
-    site.auth
-        .people
-        .add(person("kim@example.com"), after(0))
-        .await
-        .unwrap();
+    drop(
+        site.auth
+            .people
+            .add(person("kim@example.com"), after(0))
+            .await
+            .unwrap(),
+    );
     let add = async |new: NewPerson| site.auth.people.add(new, after(0)).await.unwrap_err();
     assert!(matches!(
         add(person("KIM@example.com")).await,
@@ -113,7 +117,7 @@ async fn enabling_forgives_failed_attempts() {
         site.first("ana", PASSWORD, &visitor(0)).await,
         FirstStep::TryLater(_)
     ));
-    site.auth.people.enable("ana").await.unwrap();
+    drop(site.auth.people.enable("ana").await.unwrap());
     site.signed_in(&visitor(0)).await;
 }
 
@@ -135,11 +139,13 @@ async fn a_group_change_holds_for_the_next_request() {
             .clone()
     };
     assert!(groups(2).contains("finance"));
-    site.auth
-        .people
-        .remove_from_group("ana", "finance", after(3))
-        .await
-        .unwrap();
+    drop(
+        site.auth
+            .people
+            .remove_from_group("ana", "finance", after(3))
+            .await
+            .unwrap(),
+    );
     assert!(!groups(4).contains("finance"));
     assert!(groups(4).contains("staff"));
     let again = site
@@ -169,7 +175,7 @@ async fn group_changes_and_sign_ins_at_once_leave_no_stale_session() {
             site.auth.people.add_to_group("ana", &group, after(at)),
         )
         .await;
-        changed.unwrap();
+        drop(changed.unwrap());
         let seen = site.who(&signed_in.cookie, PORTAL, after(at + 1)).unwrap();
         assert!(seen.groups.contains(&group), "round {round}");
     }
@@ -190,14 +196,14 @@ async fn the_last_administrator_stays() {
             .await
             .map(drop)
     ));
-    people.remove("kim", after(0)).await.unwrap();
+    drop(people.remove("kim", after(0)).await.unwrap());
 
     // A disabled administrator is none.
     site.add("omar", &["admins"]).await;
-    people.disable("omar", after(0)).await.unwrap();
+    drop(people.disable("omar", after(0)).await.unwrap());
     assert!(last(people.remove("lena", after(0)).await.map(drop)));
-    people.enable("omar").await.unwrap();
-    people.remove("lena", after(0)).await.unwrap();
+    drop(people.enable("omar").await.unwrap());
+    drop(people.remove("lena", after(0)).await.unwrap());
     assert!(matches!(people.find("lena"), Err(PeopleError::Nobody(_))));
 }
 

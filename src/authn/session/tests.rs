@@ -1,3 +1,5 @@
+//! Sessions in memory and store together, over a restart too.
+
 use std::time::Duration;
 
 use crate::authn::cookie::Presented;
@@ -38,7 +40,10 @@ async fn nothing_presented_is_anonymous_and_anything_odd_is_refused() {
         (Presented::One(&planted), BadCredential::Unknown),
         (Presented::One(""), BadCredential::Malformed),
         (Presented::One("abc"), BadCredential::Malformed),
-        (Presented::One(&good[1..]), BadCredential::Malformed),
+        (
+            Presented::One(good.get(1..).unwrap()),
+            BadCredential::Malformed,
+        ),
     ] {
         assert_eq!(
             authenticate(presented).unwrap_err(),

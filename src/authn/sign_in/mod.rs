@@ -4,6 +4,8 @@
 //! wrong password and disabled account give one answer after the same work. Attempts of both steps are counted
 //! before they are judged, and no number of failures ends a running session.
 
+mod answers;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use arc_swap::ArcSwap;
 
 use super::device::Devices;
 use super::event::{Action, Event, Told};
-use super::lockout::{Account, Attempt, Origin, Throttle};
+use super::lockout::{Account, Attempt, Origin, Throttle, Try};
 use super::rules::Rules;
 use super::session::live::SignInOrigin;
 use super::session::{Proven, Sessions};
@@ -22,6 +24,8 @@ use crate::base::{PrincipalId, Secret, SessionId, Timestamp};
 use crate::keys;
 use crate::store::{EndReason, StoreError, User, UserState, WhichSessions};
 
+pub(crate) use answers::{Confirmed, FirstStep, SecondStep, SignedIn};
+
 /// Who is at the other end of a sign-in.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Visitor<'a> {
@@ -30,58 +34,6 @@ pub(crate) struct Visitor<'a> {
     /// The value of the device cookie, if one was sent.
     pub(crate) device: Option<&'a str>,
     pub(crate) now: Timestamp,
-}
-
-/// The answer to a name and a password.
-#[derive(Debug)]
-pub(crate) enum FirstStep {
-    /// The value of the sign-in cookie, and whose code is asked for next.
-    Continue {
-        cookie: Secret<String>,
-        email: String,
-    },
-    /// The password is right, but there is no second factor: an administrator has to issue a new enrolment link.
-    NoSecondFactor,
-    NoMatch,
-    TryLater(Timestamp),
-}
-
-/// The answer to a second factor.
-#[derive(Debug)]
-pub(crate) enum SecondStep {
-    SignedIn(Box<SignedIn>),
-    Wrong,
-    /// The code was right and has served already; the next one will do.
-    Used,
-    TryLater(Timestamp),
-    /// The first step is too long ago, or the account has changed since.
-    StartAgain,
-}
-
-#[derive(Debug)]
-pub(crate) struct SignedIn {
-    /// For the session cookie of the portal's host.
-    pub(crate) cookie: Secret<String>,
-    /// For the device cookie, to be kept for [`super::device::REMEMBERED`].
-    pub(crate) device: String,
-    pub(crate) principal: Arc<Principal>,
-    /// Told when one was used up.
-    pub(crate) recovery_codes_left: Option<usize>,
-}
-
-/// The answer to a second factor that was asked for again.
-#[derive(Debug)]
-pub(crate) enum Confirmed {
-    /// The new value of this host's session cookie.
-    Yes {
-        cookie: Secret<String>,
-        recovery_codes_left: Option<usize>,
-    },
-    Wrong,
-    Used,
-    TryLater(Timestamp),
-    /// The session ended meanwhile.
-    SignInAgain,
 }
 
 /// A password that was right.
@@ -408,9 +360,12 @@ impl SignIn {
                 .and_then(|user| self.devices.known(visitor.device, &user.id, visitor.now)),
         };
         let backoff = self.rules.load().backoff;
-        let began = self
-            .throttle
-            .begin(account, origin, remembered, &backoff, visitor.now);
+        let one = Try {
+            account,
+            origin,
+            remembered,
+        };
+        let began = self.throttle.begin(one, &backoff, visitor.now);
         Ok(began.map_err(|later| later.until))
     }
 

@@ -1,3 +1,5 @@
+//! Both steps of sign-in and step-up, each right way beside its refused twins.
+
 use super::{Confirmed, FirstStep, SecondStep, Visitor};
 use crate::authn::event::Action;
 use crate::authn::factor::recovery_code::RecoveryCode;
@@ -85,7 +87,7 @@ async fn unknown_wrong_and_disabled_get_the_same_answer() {
     let site = Site::with_ana().await;
     let kim = site.add("kim", &[]).await;
     site.give_factors(&kim, &site.totp).await;
-    site.auth.people.disable("kim", after(0)).await.unwrap();
+    drop(site.auth.people.disable("kim", after(0)).await.unwrap());
     site.add("new", &[]).await;
     for (name, password) in [
         ("ana", "not the password at all"),
@@ -248,13 +250,13 @@ async fn strangers_lock_out_neither_the_owners_device_nor_the_owners_session() {
 async fn somebody_disabled_between_the_steps_does_not_get_in() {
     let site = Site::with_ana().await;
     let cookie = password_given(&site, &visitor(0)).await;
-    site.auth.people.disable("ana", after(0)).await.unwrap();
+    drop(site.auth.people.disable("ana", after(0)).await.unwrap());
     assert!(matches!(
         site.second(&cookie, &site.code(after(1)), &visitor(1))
             .await,
         SecondStep::StartAgain
     ));
-    site.auth.people.enable("ana").await.unwrap();
+    drop(site.auth.people.enable("ana").await.unwrap());
     assert!(matches!(
         site.second(&cookie, &site.code(after(1)), &visitor(1))
             .await,
@@ -338,11 +340,13 @@ async fn a_session_that_ended_cannot_be_confirmed() {
     let site = Site::with_ana().await;
     let signed_in = site.signed_in(&visitor(0)).await;
     let principal = site.who(&signed_in.cookie, PORTAL, after(60)).unwrap();
-    site.auth
-        .people
-        .revoke_all(Some("ana"), after(60))
-        .await
-        .unwrap();
+    drop(
+        site.auth
+            .people
+            .revoke_all(Some("ana"), after(60))
+            .await
+            .unwrap(),
+    );
     let told = site
         .confirm(&principal, &site.code(after(60)), &visitor(60))
         .await;

@@ -14,7 +14,7 @@ use question::Question;
 
 use crate::base::{PolicyId, PrincipalId, Reason, Timestamp};
 
-use crate::authz::context;
+use crate::authz::context::{self, Clock, Parts};
 use crate::authz::entities::{self, Held, Known};
 use crate::authz::memory::{self, Outcome, Remembered};
 use crate::authz::permit::{Decision, Denial, Permit, Remedy, Terms};
@@ -68,7 +68,13 @@ impl Policies {
     ) -> Option<(Request, Arc<Entities>, &'a PolicySet)> {
         let question = self.question(request).ok()?;
         let slice = question.slice;
-        let context = context::build(request, &slice.zone, &Reads::everything(), None).ok()?;
+        let parts = Parts {
+            reads: &Reads::everything(),
+            clock: Clock::Exact(&slice.zone),
+            session: question.caller.session.clone(),
+            address: None,
+        };
+        let context = context::build(request, parts).ok()?;
         Some((
             question.to_cedar(context)?,
             question.entities()?,
@@ -120,6 +126,7 @@ impl Policies {
                     id: None,
                     uid: entity.uid(),
                     entity,
+                    session: None,
                     held: Held::Nobody,
                 }));
             }
@@ -139,19 +146,21 @@ impl Policies {
     }
 
     fn introduce(&self, caller: Caller<'_>) -> Option<Known> {
-        let (id, entity, held) = match caller {
+        let (id, entity, session, held) = match caller {
             Caller::Anonymous => return None,
             Caller::Person(person) => {
                 let groups = self.groups.of(&person.email, &person.groups);
                 let entity =
                     entities::user(&person.email, &person.tenant, person.contractor, &groups)?;
-                (person.id.clone(), entity, Held::Person(Arc::clone(person)))
+                let session = context::session(&person.session, None).ok()?;
+                let held = Held::Person(Arc::clone(person));
+                (person.id.clone(), entity, Some(session), held)
             }
             Caller::Service(service) => {
                 let groups = self.groups.closure(&service.groups);
                 let entity = entities::service(service, &groups)?;
                 let id = PrincipalId::new(format!("service:{}", service.name));
-                (id, entity, Held::Service(Arc::clone(service)))
+                (id, entity, None, Held::Service(Arc::clone(service)))
             }
         };
         Some(Known {
@@ -159,6 +168,7 @@ impl Policies {
             id: Some(id),
             uid: entity.uid(),
             entity,
+            session,
             held,
         })
     }

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cedar_policy::{Context, Entities, Entity, PolicySet, Request, Response};
+use cedar_policy::{Context, Entities, Entity, PolicySet, Request, Response, RestrictedExpression};
 
-use crate::authz::context;
+use crate::authz::context::{self, Clock, Parts};
 use crate::authz::entities::Known;
 use crate::authz::memory::{Outcome, Timing};
 use crate::authz::permit::{Denial, Remedy};
@@ -38,15 +38,21 @@ impl Question<'_> {
     /// `None` when the question cannot be put to Cedar.
     fn try_ask(&self) -> Option<(Outcome, Timing)> {
         let entities = self.entities()?;
-        let context = self.context(None)?;
-        let response = self.evaluate(&self.slice.policies, &entities, context.clone())?;
+        let timeless = self.context(Clock::Unseen, None)?;
+        let timing = self.timing(&entities, &timeless)?;
+        let zone = &self.slice.zone;
+        let context = match timing {
+            Timing::Timeless => timeless,
+            Timing::Minute => self.context(Clock::Calendar(zone), None)?,
+            Timing::Moment => self.context(Clock::Exact(zone), None)?,
+        };
+        let response = self.evaluate(&self.slice.policies, &entities, context)?;
         let errors = sorted(response.diagnostics().errors().map(failing));
         if !errors.is_empty() {
             let denial = failed(errors, self.slice.hidden);
             return Some((Outcome::Deny(Arc::new(denial)), Timing::Moment));
         }
         let policies = sorted(response.diagnostics().reason().map(named));
-        let timing = self.timing(&entities, context)?;
         let outcome = match response.decision() {
             cedar_policy::Decision::Allow => Outcome::Allow(policies.into()),
             cedar_policy::Decision::Deny => {
@@ -76,8 +82,31 @@ impl Question<'_> {
         Entities::from_entities(all, None).ok()
     }
 
-    fn context(&self, verified: Option<Timestamp>) -> Option<Context> {
-        context::build(self.request, &self.slice.zone, &self.slice.reads, verified).ok()
+    /// Before a probe, `verified` is the time of the second factor that did not happen.
+    fn context(&self, clock: Clock<'_>, verified: Option<Timestamp>) -> Option<Context> {
+        let reads = &self.slice.reads;
+        let session = match (self.request.caller, verified) {
+            (Caller::Person(person), Some(_)) => {
+                Some(context::session(&person.session, verified).ok()?)
+            }
+            _ => self.caller.session.clone(),
+        };
+        let parts = Parts {
+            reads,
+            clock,
+            session,
+            address: reads.asks_client().then(|| self.address()),
+        };
+        context::build(self.request, parts).ok()
+    }
+
+    fn address(&self) -> RestrictedExpression {
+        let client = self.request.client;
+        self.policies.addresses.find(&client).unwrap_or_else(|| {
+            let address = context::address(client);
+            self.policies.addresses.insert(client, address.clone());
+            address
+        })
     }
 
     pub(super) fn to_cedar(&self, context: Context) -> Option<Request> {
@@ -96,11 +125,11 @@ impl Question<'_> {
     }
 
     /// Whether any policy got as far as looking at the time.
-    fn timing(&self, entities: &Entities, context: Context) -> Option<Timing> {
+    fn timing(&self, entities: &Entities, context: &Context) -> Option<Timing> {
         if self.slice.guards.is_empty() {
             return Some(Timing::Timeless);
         }
-        let response = self.evaluate(&self.slice.guards, entities, context)?;
+        let response = self.evaluate(&self.slice.guards, entities, context.clone())?;
         if response.diagnostics().errors().next().is_some() {
             return Some(Timing::Moment);
         }
@@ -164,7 +193,8 @@ impl Question<'_> {
         if timing != Timing::Moment || !self.slice.reads.session {
             return Some(false);
         }
-        let context = self.context(Some(self.request.now))?;
+        let clock = Clock::Exact(&self.slice.zone);
+        let context = self.context(clock, Some(self.request.now))?;
         let response = self.evaluate(&self.slice.policies, entities, context)?;
         let certain = response.diagnostics().errors().next().is_none();
         Some(certain && response.decision() == cedar_policy::Decision::Allow)

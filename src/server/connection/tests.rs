@@ -89,7 +89,7 @@ impl Site {
     }
 
     async fn try_connect(&self, alpn: &str, host: &str) -> std::io::Result<TlsStream<TcpStream>> {
-        let socket = TcpStream::connect(self.address).await.unwrap();
+        let socket = client(self.address).await;
         let name = ServerName::try_from(host.to_owned()).unwrap();
         TlsConnector::from(Arc::new(self.pki.client(&[alpn])))
             .connect(name, socket)
@@ -105,6 +105,14 @@ impl Site {
         }
         assert_eq!(*self.ends.lock(), expected);
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test is the client, whom egress rules do not concern"
+)]
+async fn client(address: SocketAddr) -> TcpStream {
+    TcpStream::connect(address).await.unwrap()
 }
 
 fn name(end: &End) -> &'static str {
@@ -170,7 +178,7 @@ async fn an_unknown_name_is_told_so_and_gets_no_certificate() {
 #[tokio::test]
 async fn a_client_that_never_shakes_hands_is_dropped() {
     let site = Site::start(true, hello).await;
-    let _silent = TcpStream::connect(site.address).await.unwrap();
+    let _silent = client(site.address).await;
     site.ended(&["handshake-timeout"]).await;
     assert_eq!(site.gate.open(), 0);
 }
@@ -178,11 +186,11 @@ async fn a_client_that_never_shakes_hands_is_dropped() {
 #[tokio::test]
 async fn a_head_that_does_not_end_is_cut_off_and_an_idle_connection_later() {
     let site = Site::start(false, hello).await;
-    let mut slow = TcpStream::connect(site.address).await.unwrap();
+    let mut slow = client(site.address).await;
     slow.write_all(b"GET / HTTP/1.1\r\nhost: a").await.unwrap();
     site.ended(&["header-timeout"]).await;
 
-    let mut kept = TcpStream::connect(site.address).await.unwrap();
+    let mut kept = client(site.address).await;
     kept.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
         .await
         .unwrap();
@@ -204,7 +212,7 @@ async fn what_cannot_be_parsed_is_answered_and_told() {
         "x".repeat(9000)
     );
     for request in ["GET / HTTP/1.1\r\nbad header: x\r\n\r\n", &large] {
-        let mut client = TcpStream::connect(site.address).await.unwrap();
+        let mut client = client(site.address).await;
         client.write_all(request.as_bytes()).await.unwrap();
         let mut answer = [0; 12];
         client.read_exact(&mut answer).await.unwrap();
@@ -243,7 +251,7 @@ async fn a_drain_lets_the_running_request_finish_and_ends_the_connection() {
         hello(request, peer).await
     };
     let site = Site::start(false, service).await;
-    let mut client = TcpStream::connect(site.address).await.unwrap();
+    let mut client = client(site.address).await;
     client
         .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
         .await
@@ -281,7 +289,7 @@ async fn a_websocket_is_carried_both_ways_and_ends_with_its_session() {
         }
     };
     let site = Site::start(false, service).await;
-    let mut client = TcpStream::connect(site.address).await.unwrap();
+    let mut client = client(site.address).await;
     client
         .write_all(
             b"GET /ws HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",

@@ -4,16 +4,19 @@
 //! costs one more try when the connection gave the request back unsent, or when the request has no body and its method
 //! is idempotent (RFC 9110 section 9.2.2). No other request is ever sent twice.
 
+mod answer;
+mod outgoing;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{self, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, uri};
+use http::{Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::outgoing::{Head, Outgoing};
 use super::body::{Download, Lease};
 use super::error::{Error, ErrorKind};
 use super::group::{Group, Running, Target};
@@ -23,7 +26,7 @@ use super::request::{Upgrade, UpstreamRequest};
 use super::tunnel::Tunnel;
 use crate::base::Reason;
 use crate::dial::DialError;
-use crate::message::{Body, hop};
+use crate::message::Body;
 use crate::tls::client::Offer;
 
 /// An answer, and what is worth recording about how it came.
@@ -45,22 +48,6 @@ pub(crate) struct Report {
     /// From the call to the answer's head.
     pub(crate) first_byte: Duration,
     pub(crate) meter: Arc<Meter>,
-}
-
-/// What may have to be sent again.
-struct Outgoing {
-    head: Head,
-    body: Body,
-}
-
-#[derive(Clone)]
-struct Head {
-    method: Method,
-    target: uri::PathAndQuery,
-    host: Option<HeaderValue>,
-    headers: HeaderMap,
-    wants_trailers: bool,
-    upgrade: Option<HeaderValue>,
 }
 
 struct Exchange<'a> {
@@ -167,7 +154,7 @@ impl Exchange<'_> {
         loop {
             let (running, line, kept) = self.connect(!retried).await?;
             let target = Arc::clone(running.target());
-            let spare = (kept && outgoing.body.is_end_stream() && is_idempotent(&outgoing.head))
+            let spare = (kept && outgoing.body.is_end_stream() && outgoing.head.is_idempotent())
                 .then(|| outgoing.head.clone());
             let (line, outcome) = self.send(line, &target, outgoing).await;
             let failure = match outcome {
@@ -289,7 +276,7 @@ impl Exchange<'_> {
             running,
         } = answer;
         let fail = |what| failed(ErrorKind::Answer(what), Some(running.target()));
-        check(&response, &rest).map_err(fail)?;
+        answer::check(&response, rest.upgrade.as_ref()).map_err(fail)?;
         *response.version_mut() = Version::HTTP_11;
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(upgrade)) = (response.status(), rest.upgrade)
         {
@@ -301,13 +288,13 @@ impl Exchange<'_> {
                 running,
             };
             return Ok(Forwarded {
-                response: switching(response),
+                response: answer::switching(response),
                 report,
                 tunnel: Some(tunnel),
             });
         }
         let (mut parts, incoming) = response.into_parts();
-        strip(&mut parts.headers);
+        answer::strip(&mut parts.headers);
         let lease = Lease {
             pools: self.pools.clone(),
             sender: match line {
@@ -334,106 +321,6 @@ impl Exchange<'_> {
     }
 }
 
-impl Outgoing {
-    fn into_request(self, line: &Line, target: &Target) -> Result<Request<Body>, ErrorKind> {
-        let Self { mut head, body } = self;
-        head.write_connection_fields(line);
-        let mut uri = uri::Parts::default();
-        uri.path_and_query = Some(head.target);
-        match line {
-            Line::H1(_) => {
-                let host = match head.host {
-                    Some(host) => host,
-                    None => target.host.clone(),
-                };
-                head.headers.insert(header::HOST, host);
-            }
-            // HTTP/2 names the authority in `:authority`; a second place could contradict it.
-            Line::H2(_) => {
-                let authority = head.host.as_ref().unwrap_or(&target.host).as_bytes();
-                uri.authority = uri::Authority::try_from(authority).ok();
-                uri.scheme = Some(if target.tls.is_some() {
-                    uri::Scheme::HTTPS
-                } else {
-                    uri::Scheme::HTTP
-                });
-            }
-        }
-        let malformed = |_error| ErrorKind::Interrupted(Reason::MalformedRequest);
-        let mut request = Request::new(body);
-        *request.uri_mut() = Uri::from_parts(uri).map_err(malformed)?;
-        *request.method_mut() = head.method;
-        *request.headers_mut() = head.headers;
-        Ok(request)
-    }
-
-    /// Undoes [`Self::into_request`] for a request that its connection gave back.
-    fn from_request(request: Request<Body>, rest: Kept) -> Self {
-        let (parts, body) = request.into_parts();
-        let mut headers = parts.headers;
-        headers.remove(header::HOST);
-        hop::strip(&mut headers);
-        let target = parts
-            .uri
-            .into_parts()
-            .path_and_query
-            .unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
-        Self {
-            head: Head {
-                method: parts.method,
-                target,
-                host: rest.host,
-                headers,
-                wants_trailers: rest.wants_trailers,
-                upgrade: rest.upgrade,
-            },
-            body,
-        }
-    }
-}
-
-/// The part of a head that a sent request does not show any more.
-struct Kept {
-    host: Option<HeaderValue>,
-    wants_trailers: bool,
-    upgrade: Option<HeaderValue>,
-}
-
-impl Head {
-    fn kept(&self) -> Kept {
-        Kept {
-            host: self.host.clone(),
-            wants_trailers: self.wants_trailers,
-            upgrade: self.upgrade.clone(),
-        }
-    }
-
-    /// Adds what concerns this connection alone (RFC 9110 sections 7.6.1, 7.8 and 10.1.4).
-    fn write_connection_fields(&mut self, line: &Line) {
-        let is_h1 = matches!(line, Line::H1(_));
-        let mut options = Vec::new();
-        if self.wants_trailers {
-            let trailers = HeaderValue::from_static("trailers");
-            self.headers.insert(header::TE, trailers);
-            options.push("te");
-        }
-        if let Some(protocols) = self.upgrade.clone().filter(|_| is_h1) {
-            self.headers.insert(header::UPGRADE, protocols);
-            options.push("upgrade");
-        }
-        if is_h1
-            && let Ok(options) = HeaderValue::try_from(options.join(", "))
-            && !options.is_empty()
-        {
-            self.headers.insert(header::CONNECTION, options);
-        }
-    }
-}
-
-fn is_idempotent(head: &Head) -> bool {
-    head.method.is_idempotent() && head.upgrade.is_none()
-}
-
 fn failed(kind: ErrorKind, target: Option<&Arc<Target>>) -> Error {
     Error {
         kind,
@@ -446,49 +333,6 @@ fn lost(error: hyper::Error) -> Failure {
         Failure::Final(ErrorKind::Answer("its head is malformed or too large"))
     } else {
         Failure::Lost(error)
-    }
-}
-
-/// What hyper lets through and we do not (RFC 9112 section 6.3, RFC 9110 sections 7.8 and 15).
-fn check(response: &Response<Incoming>, rest: &Rest) -> Result<(), &'static str> {
-    let headers = response.headers();
-    if response.status().as_u16() > 599 {
-        return Err("its status is none");
-    }
-    if headers.contains_key(header::TRANSFER_ENCODING)
-        && headers.contains_key(header::CONTENT_LENGTH)
-    {
-        return Err("it declares its length twice");
-    }
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let (Some(wanted), Some(chosen)) = (&rest.upgrade, headers.get(header::UPGRADE)) else {
-            return Err("it switches protocols without being asked to");
-        };
-        if !wanted.offers(chosen) {
-            return Err("it switches to another protocol than asked for");
-        }
-    }
-    Ok(())
-}
-
-fn switching(response: Response<Incoming>) -> Response<Body> {
-    let (mut parts, _no_content) = response.into_parts();
-    let protocol = parts.headers.remove(header::UPGRADE);
-    strip(&mut parts.headers);
-    let upgrade = HeaderValue::from_static("upgrade");
-    parts.headers.insert(header::CONNECTION, upgrade);
-    if let Some(protocol) = protocol {
-        parts.headers.insert(header::UPGRADE, protocol);
-    }
-    Response::from_parts(parts, Body::Empty)
-}
-
-/// Removes what concerned the upstream's connection. `Trailer` stays: the client's connection needs the announcement.
-fn strip(headers: &mut HeaderMap) {
-    let announced = headers.remove(header::TRAILER);
-    hop::strip(headers);
-    if let Some(announced) = announced {
-        headers.insert(header::TRAILER, announced);
     }
 }
 

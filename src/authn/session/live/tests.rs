@@ -1,3 +1,5 @@
+//! What a cookie opens, and what ends with a session.
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;

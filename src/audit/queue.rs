@@ -1,0 +1,170 @@
+//! The bounded queue between requests and the writer, and the flag that says whether requests may pass.
+//!
+//! Pushing costs no system call while the writer is awake. Places are counted from reservation to disk.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::engine::Work;
+
+/// Nothing can be recorded now, so nothing may be let through. Passes by itself when the cause does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unavailable {
+    #[error("the audit queue is full")]
+    QueueFull,
+    #[error("the audit folder cannot be written: {0}")]
+    Disk(io::ErrorKind),
+    #[error("only {free} bytes are free where the audit log lies; {least} are kept in reserve")]
+    LowSpace { free: u64, least: u64 },
+    #[error("the keys that seal personal fields cannot be read")]
+    Keyring,
+    #[error("the audit log is closed")]
+    Closed,
+}
+
+/// What callers and the writer share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    inbox: Mutex<Inbox>,
+    wake: Condvar,
+    taken: AtomicUsize,
+    capacity: usize,
+    /// `false` while `trouble` says why.
+    able: AtomicBool,
+    trouble: Mutex<Option<Unavailable>>,
+    pub(super) entries: AtomicU64,
+    pub(super) failures: AtomicU64,
+    pub(super) free: AtomicU64,
+    pub(super) unrecorded: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    work: Vec<Work>,
+    /// The writer waits for the first piece of work and has to be woken.
+    asleep: bool,
+    urgent: bool,
+    closing: bool,
+}
+
+/// What the writer was given.
+pub(super) struct Delivery {
+    pub(super) work: Vec<Work>,
+    pub(super) closing: bool,
+}
+
+impl Shared {
+    pub(super) fn new(capacity: usize, entries: u64, free: u64) -> Self {
+        Self {
+            inbox: Mutex::default(),
+            wake: Condvar::new(),
+            taken: AtomicUsize::new(0),
+            capacity,
+            able: AtomicBool::new(true),
+            trouble: Mutex::new(None),
+            entries: AtomicU64::new(entries),
+            failures: AtomicU64::new(0),
+            free: AtomicU64::new(free),
+            unrecorded: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes a place; refuses, with the place taken all the same, when it is one too many.
+    pub(super) fn reserve(&self) -> Result<(), Unavailable> {
+        if self.taken.fetch_add(1, Ordering::AcqRel) < self.capacity {
+            Ok(())
+        } else {
+            Err(Unavailable::QueueFull)
+        }
+    }
+
+    pub(super) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// More places are taken than there are.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.taken() > self.capacity
+    }
+
+    /// Tells the writer to finish.
+    pub(super) fn finish(&self) {
+        self.inbox.lock().closing = true;
+        self.wake.notify_one();
+    }
+
+    pub(super) fn push(&self, work: Work, urgent: bool) {
+        let mut inbox = self.inbox.lock();
+        inbox.work.push(work);
+        // While the writer gathers it is on a short timer and needs no call, which would cost a system call
+        // per entry; only the first entry after a pause, and those whose sender waits, wake it.
+        let call = inbox.asleep || (urgent && !inbox.urgent);
+        inbox.asleep = false;
+        inbox.urgent |= urgent;
+        drop(inbox);
+        if call {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Waits at most `patience` for the first piece of work, or `gather` for more of it.
+    pub(super) fn take(&self, patience: Duration) -> Delivery {
+        let mut inbox = self.inbox.lock();
+        if inbox.work.is_empty() && !inbox.closing {
+            inbox.asleep = true;
+            self.wake.wait_for(&mut inbox, patience);
+            inbox.asleep = false;
+        }
+        inbox.urgent = false;
+        Delivery {
+            work: std::mem::take(&mut inbox.work),
+            closing: inbox.closing,
+        }
+    }
+
+    /// Lets work come together; ends early when somebody waits for it.
+    pub(super) fn gather(&self, at_most: Duration) {
+        let mut inbox = self.inbox.lock();
+        if !inbox.urgent && !inbox.closing {
+            self.wake.wait_for(&mut inbox, at_most);
+        }
+    }
+
+    /// Takes a place for an event of the writer's own.
+    pub(super) fn reserve_for_event(&self) {
+        self.taken.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Waits between the last attempts.
+    pub(super) fn pause(&self, span: Duration) {
+        let mut inbox = self.inbox.lock();
+        self.wake.wait_for(&mut inbox, span);
+    }
+
+    pub(super) fn release(&self, places: usize) {
+        self.taken.fetch_sub(places, Ordering::AcqRel);
+    }
+
+    /// Sets or clears the reason for refusing; `true` when that is news.
+    pub(super) fn set_trouble(&self, trouble: Option<Unavailable>) -> bool {
+        let mut current = self.trouble.lock();
+        let kind = |trouble: &Option<Unavailable>| trouble.as_ref().map(std::mem::discriminant);
+        let news = kind(&current) != kind(&trouble);
+        self.able.store(trouble.is_none(), Ordering::Release);
+        *current = trouble;
+        news
+    }
+
+    pub(super) fn check(&self) -> Result<(), Unavailable> {
+        if self.able.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        match *self.trouble.lock() {
+            Some(why) => Err(why),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! `portcullis check`: what start-up checks, by start-up's own code, without starting or creating anything.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::args::{Check, Format};
+use super::outcome::Exit;
+use super::{Failure, Globals, Outcome, shown};
+use crate::base::{Clock, Timestamp};
+use crate::config::{self, Config, Problems};
+use crate::plan::Plan;
+use crate::tls::{self, Certificates, certificates::Wanted};
+
+pub(super) fn run(args: &Check, globals: &Globals) -> Result<Outcome, Failure> {
+    let started = Clock::System.now();
+    let files = if args.files.is_empty() { vec![globals.locate()?] } else { args.files.clone() };
+    let mut good = true;
+    let mut reports = Vec::new();
+    for file in files {
+        let path = existing(&file)?;
+        let checked = check(&path, Clock::System.now());
+        let refused = checked.problems.has_errors() || (args.deny.is_some() && !checked.problems.is_empty());
+        good &= !refused;
+        match globals.format {
+            Format::Text => show(&checked, refused, started, globals)?,
+            Format::Json | Format::Jsonl => reports.push(report(&path, &checked, refused)),
+        }
+    }
+    match (globals.format, reports.as_slice()) {
+        (Format::Text, _) => {}
+        (Format::Json, [one]) => globals.out.print_json(Format::Json, one)?,
+        (Format::Json, all) => globals.out.print_json(Format::Json, &all)?,
+        (Format::Jsonl, all) => {
+            for one in all {
+                globals.out.print_json(Format::Jsonl, one)?;
+            }
+        }
+    }
+    Ok(Outcome::yes(good))
+}
+
+/// A folder stands for the configuration in it.
+fn existing(file: &Path) -> Result<PathBuf, Failure> {
+    let path = if file.is_dir() { file.join("portcullis.toml") } else { file.to_path_buf() };
+    if path.exists() {
+        return Ok(path);
+    }
+    let message = format!("error[PC1001]: no configuration found: {} does not exist", shown(&path));
+    Err(Failure::new(Exit::CannotDo, message))
+}
+
+/// What a check found.
+struct Checked {
+    /// What would be served; `None` when that much was wrong.
+    plan: Option<Plan>,
+    problems: Problems,
+}
+
+/// Everything that start-up looks at before it listens.
+fn check(path: &Path, now: Timestamp) -> Checked {
+    match Plan::load(path, None) {
+        Ok(compiled) => {
+            let mut problems = compiled.warnings;
+            certificates(&compiled.plan.config, now, &mut problems);
+            problems.settle();
+            Checked { plan: Some(compiled.plan), problems }
+        }
+        Err(mut problems) => {
+            // The policies may be what is wrong; certificates are then worth a look all the same.
+            if let Ok(loaded) = config::load(path) {
+                certificates(&loaded.config, now, &mut problems);
+                problems.settle();
+            }
+            Checked { plan: None, problems }
+        }
+    }
+}
+
+/// Loads the certificates as start-up does. The internal authority makes its own, so that there is nothing to load
+/// before its first start.
+fn certificates(config: &Config, now: Timestamp, problems: &mut Problems) {
+    let internal = config.tls.certificates.value == config::Certificates::Internal;
+    if internal && !config.data_folder().join("ca").exists() {
+        return;
+    }
+    let loaded = Wanted::of(config, now)
+        .map_err(|finding| vec![finding])
+        .and_then(|wanted| Certificates::load(wanted, now).map_err(|rejected| rejected.0));
+    match loaded {
+        Ok((_certificates, warnings)) => tls::setup::report(&warnings, config, problems),
+        Err(findings) => tls::setup::report(&findings, config, problems),
+    }
+}
+
+/// Findings on stderr, one line about the whole on stdout.
+fn show(checked: &Checked, refused: bool, started: Timestamp, globals: &Globals) -> Result<(), Failure> {
+    let took = Clock::System.now().since(started).as_millis();
+    globals.out.say(&checked.problems.render(globals.out.colors_errors()));
+    let findings = checked.problems.summary();
+    match &checked.plan {
+        Some(plan) if !refused => {
+            let also = if findings.is_empty() { String::new() } else { format!(", {findings}") };
+            globals.out.print(format_args!("ok: {}{also} ({took} ms)\n", contents(plan)))
+        }
+        _ => {
+            let code = checked.problems.iter().next().map_or("CODE", |problem| problem.code);
+            globals.out.print(format_args!("{findings} ({took} ms). `portcullis config explain {code}` says more.\n"))
+        }
+    }
+}
+
+/// `2 apps, 17 policies, 31 tests passed`
+fn contents(plan: &Plan) -> String {
+    let policies = plan.policies.count();
+    [
+        counted(plan.routes.routes().len(), "app"),
+        counted(policies.written.saturating_add(policies.generated), "policy"),
+        format!("{} passed", counted(plan.tested.passed, "test")),
+    ]
+    .join(", ")
+}
+
+fn counted(count: usize, what: &str) -> String {
+    match (count, what.strip_suffix('y')) {
+        (1, _) => format!("1 {what}"),
+        (_, Some(stem)) => format!("{count} {stem}ies"),
+        (_, None) => format!("{count} {what}s"),
+    }
+}
+
+fn report(path: &Path, checked: &Checked, refused: bool) -> serde_json::Value {
+    let served = checked.plan.as_ref().map(|plan| {
+        let policies = plan.policies.count();
+        json!({
+            "routes": plan.routes.routes().len(),
+            "policies": { "written": policies.written, "from_allow": policies.generated },
+            "tests_passed": plan.tested.passed,
+            "config_hash": &*plan.config_hash,
+            "policy_hash": &*plan.policy_hash,
+        })
+    });
+    json!({
+        "file": path,
+        "ok": !refused,
+        "errors": checked.problems.errors(),
+        "warnings": checked.problems.warnings(),
+        "problems": checked.problems.to_json(),
+        "serves": served,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::counted;
+
+    #[test]
+    fn counts_carry_what_they_count() {
+        assert_eq!(counted(1, "policy"), "1 policy");
+        assert_eq!(counted(0, "policy"), "0 policies");
+        assert_eq!(counted(2, "app"), "2 apps");
+    }
+}

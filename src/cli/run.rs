@@ -1,0 +1,157 @@
+//! `portcullis run`: serve in the foreground.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use tokio_util::sync::CancellationToken;
+
+use super::outcome::{Exit, Failure, Outcome, chain};
+use super::{Globals, shown};
+use crate::base::{Clock, Timestamp};
+use crate::config::{Config, Format, Level};
+use crate::server::core::OpenCoreError;
+use crate::server::{Server, StartError};
+use crate::telemetry::logging;
+
+pub(super) fn run(globals: &Globals) -> Result<Outcome, Failure> {
+    let path = globals.locate()?;
+    let begun = Clock::System.now();
+    let server = open(path, globals)?;
+    let lines = Lines::of(&server);
+    let terminal = std::io::stderr().is_terminal();
+    server
+        .run(CancellationToken::new(), || {
+            let took = Clock::System.now().since(begun).as_millis();
+            if terminal {
+                globals.out.say(&lines.text());
+                globals.out.note(format_args!("ready in {took} ms"));
+            }
+            tracing::info!(
+                "event.name" = "portcullis.ready",
+                took_ms = u64::try_from(took).unwrap_or(u64::MAX),
+                https = lines.https,
+                redirect = lines.redirect,
+                operations = lines.operations,
+                config = lines.config,
+                policies = lines.policies,
+                "requests are served"
+            );
+        })
+        .map_err(|error| Failure::caused("the server stopped", &error))?;
+    Ok(Outcome::Done)
+}
+
+/// Opens everything, with logging as the configuration wants it; warnings are printed.
+pub(super) fn open(path: PathBuf, globals: &Globals) -> Result<Server, Failure> {
+    // Before the configuration is read there is only one safe choice; the file's own is taken as soon as it is known.
+    let (level, format) = match crate::config::load(&path) {
+        Ok(loaded) => (loaded.config.telemetry.level, loaded.config.telemetry.format),
+        Err(_reported_below) => (Level::Info, Format::Auto),
+    };
+    logging::start(level, format);
+    let server = Server::open(path, Clock::System).map_err(|error| refused(&error, globals))?;
+    if !server.warnings().is_empty() {
+        globals.out.say(&server.warnings().render(globals.out.colors_errors()));
+    }
+    Ok(server)
+}
+
+/// What kept the server from starting, with the exit code that tells systemd whether trying again makes sense.
+fn refused(error: &StartError, globals: &Globals) -> Failure {
+    match error {
+        StartError::Config(problems) => globals.refused(problems),
+        StartError::Core(OpenCoreError::Audit(cause)) => {
+            let text = format!("the audit log cannot be written, and without it nothing is served: {}", chain(cause));
+            Failure::new(Exit::AuditUnwritable, text)
+        }
+        StartError::Core(OpenCoreError::Store(_)) => Failure::new(Exit::Unreachable, chain(error)),
+        StartError::Listen(_) => {
+            let help = "stop the other program, or set [server] listen to another address";
+            Failure::cannot(format!("{}. To go on: {help}", chain(error)))
+        }
+        StartError::Core(_) | StartError::Tls(_) | StartError::Process(_) => Failure::cannot(chain(error)),
+    }
+}
+
+/// What start-up tells, as in the log and on the terminal.
+struct Lines {
+    config: String,
+    database: String,
+    audit: String,
+    policies: String,
+    tls: String,
+    https: String,
+    redirect: String,
+    operations: String,
+    admin: String,
+}
+
+impl Lines {
+    fn of(server: &Server) -> Self {
+        let core = server.core();
+        let plan = core.plan.load();
+        let config: &Config = &plan.config;
+        let addresses = server.addresses();
+        let list = |addresses: &[std::net::SocketAddr]| {
+            addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        let (generated, all) = (plan.policies.generated(), plan.policies.rules().count());
+        Self {
+            config: format!("{} (sha256 {}…)", shown(&config.path), plan.config_hash),
+            database: format!("sqlite {}", shown(&config.storage.database.value)),
+            audit: audit(core),
+            policies: format!(
+                "{all} policies ({} written, {generated} from `allow` and `public`), {} tests passed",
+                all.saturating_sub(generated),
+                plan.tested.passed
+            ),
+            tls: tls(server, core.ledger.clock.now()),
+            https: list(&addresses.secure),
+            redirect: list(&addresses.plain),
+            operations: addresses.operations.map_or_else(String::new, |address| address.to_string()),
+            admin: format!("unix:{}", shown(&config.server.admin_socket)),
+        }
+    }
+
+    fn text(&self) -> String {
+        let listening = [("https", &self.https), ("redirect", &self.redirect), ("operations", &self.operations), ("admin", &self.admin)];
+        let listening: Vec<String> =
+            listening.iter().filter(|(_, where_to)| !where_to.is_empty()).map(|(what, where_to)| format!("{what} {where_to}")).collect();
+        format!(
+            "portcullis {}  config {}\ndatabase   {}\naudit      {}\npolicies   {}\ntls        {}\nlistening  {}\n",
+            env!("CARGO_PKG_VERSION"),
+            self.config,
+            self.database,
+            self.audit,
+            self.policies,
+            self.tls,
+            listening.join("   ")
+        )
+    }
+}
+
+fn audit(core: &crate::server::core::Core) -> String {
+    let (entries, recovered) = (core.audit.stats().entries, core.audit.recovery().interrupted);
+    let mut text = format!("log continues at entry {entries}");
+    if recovered > 0 {
+        text.push_str(&format!("; {recovered} interrupted requests were closed"));
+    }
+    text
+}
+
+fn tls(server: &Server, now: Timestamp) -> String {
+    let plan = server.core().plan.load();
+    let list = server.certificates().list();
+    let first = list.first().map_or_else(
+        || "no certificate".to_owned(),
+        |certificate| {
+            let names: Vec<String> = certificate.names.iter().take(3).map(ToString::to_string).collect();
+            let days = certificate.not_after.since(now).as_secs() / 86_400;
+            let until: String = certificate.not_after.to_string().chars().take(10).collect();
+            format!("{} until {until} ({days} days)", names.join(", "))
+        },
+    );
+    let more = list.len().saturating_sub(1);
+    let more = if more > 0 { format!("; {more} more") } else { String::new() };
+    format!("{}; {first}{more}", plan.config.tls.profile.value)
+}

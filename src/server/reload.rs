@@ -1,0 +1,112 @@
+//! Replacing the plan while serving: everything is compiled and tested first, then swapped at once, or not at all.
+//!
+//! Running requests keep the plan they began with. A refused reload changes nothing and is recorded like one that
+//! succeeded.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::core::Core;
+use crate::audit::{Action, Actor, SecurityEvent};
+use crate::base::Timestamp;
+use crate::config::Problems;
+use crate::plan::{Compiled, Plan};
+use crate::tls;
+use crate::tls::certificates::{Rejected, Wanted};
+
+/// What a reload did.
+#[derive(Debug)]
+pub(crate) struct Reloaded {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) warnings: Problems,
+    /// Keys whose new values wait for a restart.
+    pub(crate) waiting: Vec<String>,
+}
+
+/// Reloads one process; one reload at a time.
+#[derive(Debug)]
+pub(crate) struct Reloader {
+    path: PathBuf,
+    core: Arc<Core>,
+    tls: Arc<tls::Server>,
+    one_at_a_time: Mutex<()>,
+}
+
+impl Reloader {
+    pub(crate) fn new(path: PathBuf, core: Arc<Core>, tls: Arc<tls::Server>) -> Self {
+        Self { path, core, tls, one_at_a_time: Mutex::new(()) }
+    }
+
+    /// Reads everything anew and puts it in force. Blocks; not for a runtime's thread.
+    ///
+    /// # Errors
+    /// Every problem found; the plan before stays in force.
+    pub(crate) fn reload(&self, actor: Actor) -> Result<Reloaded, Problems> {
+        let _guard = self.one_at_a_time.lock();
+        let now = self.core.ledger.clock.now();
+        let outcome = self.attempt(now);
+        let metrics = &self.core.ledger.metrics;
+        metrics.reload_succeeded.set(i64::from(outcome.is_ok()));
+        match &outcome {
+            Ok(reloaded) => {
+                metrics.reload_last_success.set(now.secs());
+                self.tell_loaded(reloaded, actor, now);
+            }
+            Err(problems) => self.tell_refused(problems, actor, now),
+        }
+        outcome
+    }
+
+    fn attempt(&self, now: Timestamp) -> Result<Reloaded, Problems> {
+        let current = self.core.plan.load_full();
+        let Compiled { plan, mut warnings } = Plan::load(&self.path, Some(&current))?;
+        let mut refused = |findings: &[tls::lint::Finding], problems: &mut Problems| {
+            tls::setup::report(findings, &plan.config, problems);
+            problems.settle();
+        };
+        let wanted = Wanted::of(&plan.config, now).map_err(|finding| {
+            let mut problems = Problems::new();
+            refused(&[finding], &mut problems);
+            problems
+        })?;
+        match self.tls.certificates().replace(wanted, now) {
+            Ok(findings) => refused(&findings, &mut warnings),
+            Err(Rejected(findings)) => {
+                refused(&findings, &mut warnings);
+                return Err(warnings);
+            }
+        }
+        let (profile, protocols) = (plan.config.tls.profile.value, plan.config.server.http);
+        if let Err(error) = self.tls.replace(profile, protocols) {
+            tracing::error!(%error, "the TLS settings in force stay");
+        }
+        let waiting = current.config.awaiting_restart(&plan.config);
+        self.core.authenticator.adopt(plan.authn_rules());
+        let plan = Arc::new(plan);
+        self.core.plan.store(Arc::clone(&plan));
+        Ok(Reloaded { plan, warnings, waiting })
+    }
+
+    fn tell_loaded(&self, reloaded: &Reloaded, actor: Actor, now: Timestamp) {
+        let hash = reloaded.plan.config_hash.to_string();
+        tracing::info!("event.name" = "portcullis.config.reloaded", config = hash, "the configuration on disk is in force");
+        for key in &reloaded.waiting {
+            tracing::warn!(key, "a changed key waits for a restart");
+        }
+        let event = SecurityEvent::new(now, Action::ConfigLoaded).by(actor);
+        let event = event.detail("portcullis.config.hash", hash).detail("portcullis.policy.hash", &*reloaded.plan.policy_hash);
+        self.core.audit.record(event);
+    }
+
+    fn tell_refused(&self, problems: &Problems, actor: Actor, now: Timestamp) {
+        tracing::error!(
+            "event.name" = "portcullis.config.refused",
+            problems = problems.render(false),
+            "the configuration on disk cannot be used; the one in force stays"
+        );
+        let event = SecurityEvent::new(now, Action::ConfigRefused).by(actor);
+        self.core.audit.record(event.detail("portcullis.problems", problems.summary()));
+    }
+}

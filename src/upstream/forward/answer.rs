@@ -1,0 +1,54 @@
+//! What an upstream's answer must keep to before a client sees it.
+
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Response, StatusCode};
+use hyper::body::Incoming;
+
+use crate::message::{Body, hop};
+use crate::upstream::request::Upgrade;
+
+/// What hyper lets through and we do not (RFC 9112 section 6.3, RFC 9110 sections 7.8 and 15).
+pub(super) fn check(
+    response: &Response<Incoming>,
+    asked: Option<&Upgrade>,
+) -> Result<(), &'static str> {
+    let headers = response.headers();
+    if response.status().as_u16() > 599 {
+        return Err("its status is none");
+    }
+    if headers.contains_key(header::TRANSFER_ENCODING)
+        && headers.contains_key(header::CONTENT_LENGTH)
+    {
+        return Err("it declares its length twice");
+    }
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let (Some(wanted), Some(chosen)) = (asked, headers.get(header::UPGRADE)) else {
+            return Err("it switches protocols without being asked to");
+        };
+        if !wanted.offers(chosen) {
+            return Err("it switches to another protocol than asked for");
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn switching(response: Response<Incoming>) -> Response<Body> {
+    let (mut parts, _no_content) = response.into_parts();
+    let protocol = parts.headers.remove(header::UPGRADE);
+    strip(&mut parts.headers);
+    let upgrade = HeaderValue::from_static("upgrade");
+    parts.headers.insert(header::CONNECTION, upgrade);
+    if let Some(protocol) = protocol {
+        parts.headers.insert(header::UPGRADE, protocol);
+    }
+    Response::from_parts(parts, Body::Empty)
+}
+
+/// Removes what concerned the upstream's connection. `Trailer` stays: the client's connection needs the announcement.
+pub(super) fn strip(headers: &mut HeaderMap) {
+    let announced = headers.remove(header::TRAILER);
+    hop::strip(headers);
+    if let Some(announced) = announced {
+        headers.insert(header::TRAILER, announced);
+    }
+}
