@@ -42,3 +42,6 @@ pub mod cli;
 
 #[doc(hidden)]
 pub mod fuzzing;
+
+#[doc(hidden)]
+pub mod benching;
