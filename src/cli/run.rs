@@ -95,7 +95,8 @@ impl Lines {
         let list = |addresses: &[std::net::SocketAddr]| {
             addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         };
-        let (generated, all) = (plan.policies.generated(), plan.policies.rules().count());
+        let all = plan.policies.rules().count();
+        let generated = plan.policies.rules().filter(|rule| rule.at().is_none()).count();
         Self {
             config: format!("{} (sha256 {}…)", shown(&config.path), plan.config_hash),
             database: format!("sqlite {}", shown(&config.storage.database.value)),
@@ -153,5 +154,5 @@ fn tls(server: &Server, now: Timestamp) -> String {
     );
     let more = list.len().saturating_sub(1);
     let more = if more > 0 { format!("; {more} more") } else { String::new() };
-    format!("{}; {first}{more}", plan.config.tls.profile.value)
+    format!("{}; {first}{more}", plan.config.tls.profile.value.as_str())
 }
