@@ -6,10 +6,22 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// One door in front of your internal apps: sign-in with a second factor, a rule per route, a record of every request.
 #[derive(Debug, Parser)]
-#[command(name = "portcullis", version, disable_help_subcommand = true, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "portcullis",
+    version,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 pub(crate) struct Cli {
     /// Configuration file; otherwise ./portcullis.toml, then /etc/portcullis/portcullis.toml
-    #[arg(short, long, global = true, value_name = "FILE", env = "PORTCULLIS_CONFIG")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "PORTCULLIS_CONFIG"
+    )]
     pub(crate) config: Option<PathBuf>,
 
     /// How results are printed

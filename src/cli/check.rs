@@ -14,13 +14,18 @@ use crate::tls::{self, Certificates, certificates::Wanted};
 
 pub(super) fn run(args: &Check, globals: &Globals) -> Result<Outcome, Failure> {
     let started = Clock::System.now();
-    let files = if args.files.is_empty() { vec![globals.locate()?] } else { args.files.clone() };
+    let files = if args.files.is_empty() {
+        vec![globals.locate()?]
+    } else {
+        args.files.clone()
+    };
     let mut good = true;
     let mut reports = Vec::new();
     for file in files {
         let path = existing(&file)?;
         let checked = check(&path, Clock::System.now());
-        let refused = checked.problems.has_errors() || (args.deny.is_some() && !checked.problems.is_empty());
+        let refused =
+            checked.problems.has_errors() || (args.deny.is_some() && !checked.problems.is_empty());
         good &= !refused;
         match globals.format {
             Format::Text => show(&checked, refused, started, globals)?,
@@ -42,11 +47,18 @@ pub(super) fn run(args: &Check, globals: &Globals) -> Result<Outcome, Failure> {
 
 /// A folder stands for the configuration in it.
 fn existing(file: &Path) -> Result<PathBuf, Failure> {
-    let path = if file.is_dir() { file.join("portcullis.toml") } else { file.to_path_buf() };
+    let path = if file.is_dir() {
+        file.join("portcullis.toml")
+    } else {
+        file.to_path_buf()
+    };
     if path.exists() {
         return Ok(path);
     }
-    let message = format!("error[PC1001]: no configuration found: {} does not exist", shown(&path));
+    let message = format!(
+        "error[PC1001]: no configuration found: {} does not exist",
+        shown(&path)
+    );
     Err(Failure::new(Exit::CannotDo, message))
 }
 
@@ -64,7 +76,10 @@ fn check(path: &Path, now: Timestamp) -> Checked {
             let mut problems = compiled.warnings;
             certificates(&compiled.plan.config, now, &mut problems);
             problems.settle();
-            Checked { plan: Some(compiled.plan), problems }
+            Checked {
+                plan: Some(compiled.plan),
+                problems,
+            }
         }
         Err(mut problems) => {
             // The policies may be what is wrong; certificates are then worth a look all the same.
@@ -72,7 +87,10 @@ fn check(path: &Path, now: Timestamp) -> Checked {
                 certificates(&loaded.config, now, &mut problems);
                 problems.settle();
             }
-            Checked { plan: None, problems }
+            Checked {
+                plan: None,
+                problems,
+            }
         }
     }
 }
@@ -94,18 +112,37 @@ fn certificates(config: &Config, now: Timestamp, problems: &mut Problems) {
 }
 
 /// Findings on stderr, one line about the whole on stdout.
-fn show(checked: &Checked, refused: bool, started: Timestamp, globals: &Globals) -> Result<(), Failure> {
+fn show(
+    checked: &Checked,
+    refused: bool,
+    started: Timestamp,
+    globals: &Globals,
+) -> Result<(), Failure> {
     let took = Clock::System.now().since(started).as_millis();
-    globals.out.say(&checked.problems.render(globals.out.colors_errors()));
+    globals
+        .out
+        .say(&checked.problems.render(globals.out.colors_errors()));
     let findings = checked.problems.summary();
     match &checked.plan {
         Some(plan) if !refused => {
-            let also = if findings.is_empty() { String::new() } else { format!(", {findings}") };
-            globals.out.print(format_args!("ok: {}{also} ({took} ms)\n", contents(plan)))
+            let also = if findings.is_empty() {
+                String::new()
+            } else {
+                format!(", {findings}")
+            };
+            globals
+                .out
+                .print(format_args!("ok: {}{also} ({took} ms)\n", contents(plan)))
         }
         _ => {
-            let code = checked.problems.iter().next().map_or("CODE", |problem| problem.code);
-            globals.out.print(format_args!("{findings} ({took} ms). `portcullis config explain {code}` says more.\n"))
+            let code = checked
+                .problems
+                .iter()
+                .next()
+                .map_or("CODE", |problem| problem.code);
+            globals.out.print(format_args!(
+                "{findings} ({took} ms). `portcullis config explain {code}` says more.\n"
+            ))
         }
     }
 }
@@ -115,7 +152,10 @@ fn contents(plan: &Plan) -> String {
     let policies = plan.policies.count();
     [
         counted(plan.routes.routes().len(), "app"),
-        counted(policies.written.saturating_add(policies.generated), "policy"),
+        counted(
+            policies.written.saturating_add(policies.generated),
+            "policy",
+        ),
         format!("{} passed", counted(plan.tested.passed, "test")),
     ]
     .join(", ")

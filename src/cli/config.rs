@@ -16,12 +16,19 @@ pub(super) fn run(verb: &ConfigVerb, globals: &Globals) -> Result<Outcome, Failu
 
 fn explain(what: &str, globals: &Globals) -> Result<Outcome, Failure> {
     // People paste what they see, brackets included: `error[PC1104]`, `[route.grafana]`.
-    let what = what.trim_start_matches("error").trim_start_matches("warning").trim_matches(['[', ']', ':']);
+    let what = what
+        .trim_start_matches("error")
+        .trim_start_matches("warning")
+        .trim_matches(['[', ']', ':']);
     if let Some(code) = config::find_code(what) {
         match globals.format {
-            Format::Text => globals.out.print(format_args!("{}: {}\n\n{}\n", code.id, code.title, code.text))?,
+            Format::Text => globals.out.print(format_args!(
+                "{}: {}\n\n{}\n",
+                code.id, code.title, code.text
+            ))?,
             format => {
-                let value = serde_json::json!({ "code": code.id, "title": code.title, "text": code.text });
+                let value =
+                    serde_json::json!({ "code": code.id, "title": code.title, "text": code.text });
                 globals.out.print_json(format, &value)?;
             }
         }
@@ -34,7 +41,10 @@ fn explain(what: &str, globals: &Globals) -> Result<Outcome, Failure> {
     };
     match globals.format {
         Format::Text => globals.out.print(format_args!("{}\n", text.trim()))?,
-        format => globals.out.print_json(format, &serde_json::json!({ "key": what, "text": text.trim() }))?,
+        format => globals.out.print_json(
+            format,
+            &serde_json::json!({ "key": what, "text": text.trim() }),
+        )?,
     }
     Ok(Outcome::Done)
 }

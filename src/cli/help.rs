@@ -8,8 +8,14 @@ use super::args::Cli;
 
 /// What belongs together, in the order of a first week with the program.
 const GROUPS: [(&str, &[&str]); 3] = [
-    ("Run it", &["demo", "init", "run", "check", "reload", "health"]),
-    ("Look after it", &["policy", "user", "session", "audit", "config", "doctor"]),
+    (
+        "Run it",
+        &["demo", "init", "run", "check", "reload", "health"],
+    ),
+    (
+        "Look after it",
+        &["policy", "user", "session", "audit", "config", "doctor"],
+    ),
     ("Use it", &["completions", "man"]),
 ];
 
@@ -25,7 +31,9 @@ pub(crate) fn command() -> clap::Command {
         // Writing to a String cannot fail.
         write!(text, "\n{title}\n").unwrap_or_default();
         for name in names {
-            let about = command.find_subcommand(name).and_then(clap::Command::get_about);
+            let about = command
+                .find_subcommand(name)
+                .and_then(clap::Command::get_about);
             let about = about.map(ToString::to_string).unwrap_or_default();
             writeln!(text, "  {name:<12} {about}").unwrap_or_default();
         }
@@ -42,8 +50,14 @@ mod tests {
 
     #[test]
     fn every_command_stands_in_one_group_of_the_help() {
-        let grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
-        let known: BTreeSet<String> = command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+        let grouped: Vec<&str> = GROUPS
+            .iter()
+            .flat_map(|(_, names)| names.iter().copied())
+            .collect();
+        let known: BTreeSet<String> = command()
+            .get_subcommands()
+            .map(|verb| verb.get_name().to_owned())
+            .collect();
         assert_eq!(grouped.len(), known.len());
         assert!(grouped.iter().all(|name| known.contains(*name)));
     }

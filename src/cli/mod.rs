@@ -56,7 +56,10 @@ impl Globals {
 
     /// Problems that keep a command from its work; rendered to stderr.
     pub(crate) fn refused(&self, problems: &crate::config::Problems) -> Failure {
-        Failure::new(Exit::CannotDo, problems.render(self.out.colors_errors()).trim_end())
+        Failure::new(
+            Exit::CannotDo,
+            problems.render(self.out.colors_errors()).trim_end(),
+        )
     }
 
     /// `true` when `--yes` was given or the person at the terminal agrees to `question`.
@@ -119,8 +122,11 @@ fn dispatch(verb: Verb, globals: &Globals) -> Result<Outcome, Failure> {
 
 /// A runtime for verbs that wait for something; `run` and `demo` make their own.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::caused("Portcullis cannot start its runtime", &error))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime =
+        runtime.map_err(|error| Failure::caused("Portcullis cannot start its runtime", &error))?;
     Ok(runtime.block_on(future))
 }
 

@@ -142,7 +142,10 @@ mod tests {
     fn every_cause_is_said_once() {
         let error = Outer(std::io::Error::other("disk full"));
         assert_eq!(chain(&error), "cannot open the log: disk full");
-        assert_eq!(Failure::caused("stopped", &error).message, "stopped: cannot open the log: disk full");
+        assert_eq!(
+            Failure::caused("stopped", &error).message,
+            "stopped: cannot open the log: disk full"
+        );
     }
 
     #[test]

@@ -82,7 +82,11 @@ impl Output {
     /// Says something on stderr; the text brings its own line breaks. Nobody listening is no failure.
     pub(crate) fn say(&self, text: &str) {
         let mut stderr = io::stderr().lock();
-        drop(stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush()));
+        drop(
+            stderr
+                .write_all(text.as_bytes())
+                .and_then(|()| stderr.flush()),
+        );
     }
 
     /// One line on stderr.
@@ -128,7 +132,10 @@ pub(crate) fn aligned(heads: &[&str], rows: &[Vec<String>]) -> String {
         .collect();
     let mut text = String::new();
     for row in lines() {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"));
         let line = cells.collect::<Vec<_>>().join("  ");
         text.push_str(line.trim_end());
         text.push('\n');
@@ -142,7 +149,13 @@ mod tests {
 
     #[test]
     fn columns_stand_under_their_heads() {
-        let rows = [vec!["a".to_owned(), "long name".to_owned()], vec!["bcd".to_owned(), "x".to_owned()]];
-        assert_eq!(aligned(&["ID", "NAME"], &rows), "ID   NAME\na    long name\nbcd  x\n");
+        let rows = [
+            vec!["a".to_owned(), "long name".to_owned()],
+            vec!["bcd".to_owned(), "x".to_owned()],
+        ];
+        assert_eq!(
+            aligned(&["ID", "NAME"], &rows),
+            "ID   NAME\na    long name\nbcd  x\n"
+        );
     }
 }

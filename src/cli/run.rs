@@ -45,13 +45,18 @@ pub(super) fn run(globals: &Globals) -> Result<Outcome, Failure> {
 pub(super) fn open(path: PathBuf, globals: &Globals) -> Result<Server, Failure> {
     // Before the configuration is read there is only one safe choice; the file's own is taken as soon as it is known.
     let (level, format) = match crate::config::load(&path) {
-        Ok(loaded) => (loaded.config.telemetry.level, loaded.config.telemetry.format),
+        Ok(loaded) => (
+            loaded.config.telemetry.level,
+            loaded.config.telemetry.format,
+        ),
         Err(_reported_below) => (Level::Info, Format::Auto),
     };
     logging::start(level, format);
     let server = Server::open(path, Clock::System).map_err(|error| refused(&error, globals))?;
     if !server.warnings().is_empty() {
-        globals.out.say(&server.warnings().render(globals.out.colors_errors()));
+        globals
+            .out
+            .say(&server.warnings().render(globals.out.colors_errors()));
     }
     Ok(server)
 }
@@ -61,7 +66,10 @@ fn refused(error: &StartError, globals: &Globals) -> Failure {
     match error {
         StartError::Config(problems) => globals.refused(problems),
         StartError::Core(OpenCoreError::Audit(cause)) => {
-            let text = format!("the audit log cannot be written, and without it nothing is served: {}", chain(cause));
+            let text = format!(
+                "the audit log cannot be written, and without it nothing is served: {}",
+                chain(cause)
+            );
             Failure::new(Exit::AuditUnwritable, text)
         }
         StartError::Core(OpenCoreError::Store(_)) => Failure::new(Exit::Unreachable, chain(error)),
@@ -69,7 +77,9 @@ fn refused(error: &StartError, globals: &Globals) -> Failure {
             let help = "stop the other program, or set [server] listen to another address";
             Failure::cannot(format!("{}. To go on: {help}", chain(error)))
         }
-        StartError::Core(_) | StartError::Tls(_) | StartError::Process(_) => Failure::cannot(chain(error)),
+        StartError::Core(_) | StartError::Tls(_) | StartError::Process(_) => {
+            Failure::cannot(chain(error))
+        }
     }
 }
 
@@ -93,10 +103,18 @@ impl Lines {
         let config: &Config = &plan.config;
         let addresses = server.addresses();
         let list = |addresses: &[std::net::SocketAddr]| {
-            addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+            addresses
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         let all = plan.policies.rules().count();
-        let generated = plan.policies.rules().filter(|rule| rule.at().is_none()).count();
+        let generated = plan
+            .policies
+            .rules()
+            .filter(|rule| rule.at().is_none())
+            .count();
         Self {
             config: format!("{} (sha256 {}…)", shown(&config.path), plan.config_hash),
             database: format!("sqlite {}", shown(&config.storage.database.value)),
@@ -109,15 +127,25 @@ impl Lines {
             tls: tls(server, core.ledger.clock.now()),
             https: list(&addresses.secure),
             redirect: list(&addresses.plain),
-            operations: addresses.operations.map_or_else(String::new, |address| address.to_string()),
+            operations: addresses
+                .operations
+                .map_or_else(String::new, |address| address.to_string()),
             admin: format!("unix:{}", shown(&config.server.admin_socket)),
         }
     }
 
     fn text(&self) -> String {
-        let listening = [("https", &self.https), ("redirect", &self.redirect), ("operations", &self.operations), ("admin", &self.admin)];
-        let listening: Vec<String> =
-            listening.iter().filter(|(_, where_to)| !where_to.is_empty()).map(|(what, where_to)| format!("{what} {where_to}")).collect();
+        let listening = [
+            ("https", &self.https),
+            ("redirect", &self.redirect),
+            ("operations", &self.operations),
+            ("admin", &self.admin),
+        ];
+        let listening: Vec<String> = listening
+            .iter()
+            .filter(|(_, where_to)| !where_to.is_empty())
+            .map(|(what, where_to)| format!("{what} {where_to}"))
+            .collect();
         format!(
             "portcullis {}  config {}\ndatabase   {}\naudit      {}\npolicies   {}\ntls        {}\nlistening  {}\n",
             env!("CARGO_PKG_VERSION"),
@@ -132,7 +160,10 @@ impl Lines {
 }
 
 fn audit(core: &crate::server::core::Core) -> String {
-    let (entries, recovered) = (core.audit.stats().entries, core.audit.recovery().interrupted);
+    let (entries, recovered) = (
+        core.audit.stats().entries,
+        core.audit.recovery().interrupted,
+    );
     let mut text = format!("log continues at entry {entries}");
     if recovered > 0 {
         text.push_str(&format!("; {recovered} interrupted requests were closed"));
@@ -146,13 +177,22 @@ fn tls(server: &Server, now: Timestamp) -> String {
     let first = list.first().map_or_else(
         || "no certificate".to_owned(),
         |certificate| {
-            let names: Vec<String> = certificate.names.iter().take(3).map(ToString::to_string).collect();
+            let names: Vec<String> = certificate
+                .names
+                .iter()
+                .take(3)
+                .map(ToString::to_string)
+                .collect();
             let days = certificate.not_after.since(now).as_secs() / 86_400;
             let until: String = certificate.not_after.to_string().chars().take(10).collect();
             format!("{} until {until} ({days} days)", names.join(", "))
         },
     );
     let more = list.len().saturating_sub(1);
-    let more = if more > 0 { format!("; {more} more") } else { String::new() };
+    let more = if more > 0 {
+        format!("; {more} more")
+    } else {
+        String::new()
+    };
     format!("{}; {first}{more}", plan.config.tls.profile.value.as_str())
 }

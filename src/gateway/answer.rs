@@ -34,14 +34,29 @@ pub(crate) struct Asked {
 impl Asked {
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
         let headers = request.headers();
-        let host = || headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
-        let authority = request.uri().authority().map(http::uri::Authority::as_str).or_else(host);
+        let host = || {
+            headers
+                .get(http::header::HOST)
+                .and_then(|value| value.to_str().ok())
+        };
+        let authority = request
+            .uri()
+            .authority()
+            .map(http::uri::Authority::as_str)
+            .or_else(host);
         Self {
             method: request.method().clone(),
             version: request.version(),
-            target: request.uri().path_and_query().map_or_else(String::new, ToString::to_string),
+            target: request
+                .uri()
+                .path_and_query()
+                .map_or_else(String::new, ToString::to_string),
             authority: authority.map(str::to_owned),
-            style: if navigation::wants_page(headers) { Style::Page } else { Style::Problem },
+            style: if navigation::wants_page(headers) {
+                Style::Page
+            } else {
+                Style::Problem
+            },
             navigates: navigation::is_navigation(request.method(), headers),
         }
     }
@@ -53,7 +68,9 @@ impl Asked {
 
     /// The address to come back to, when it can be one.
     fn address(&self) -> Option<String> {
-        self.authority.as_ref().map(|authority| format!("https://{authority}{}", self.target))
+        self.authority
+            .as_ref()
+            .map(|authority| format!("https://{authority}{}", self.target))
     }
 }
 
@@ -61,14 +78,23 @@ impl Asked {
 pub(crate) fn log(refusal: &Refusal, cx: &RequestContext) {
     let (id, reason) = (cx.facts.id, refusal.reason());
     match reason.fault() {
-        Fault::Nobody | Fault::Client => tracing::debug!(%id, %reason, cause = ?refusal, "request refused"),
+        Fault::Nobody | Fault::Client => {
+            tracing::debug!(%id, %reason, cause = ?refusal, "request refused")
+        }
         Fault::Upstream => tracing::warn!(%id, %reason, cause = ?refusal, "the upstream failed"),
-        Fault::Ours => tracing::error!(%id, %reason, cause = ?refusal, "request refused by a fault of our own"),
+        Fault::Ours => {
+            tracing::error!(%id, %reason, cause = ?refusal, "request refused by a fault of our own")
+        }
     }
 }
 
 /// The answer to a refused request.
-pub(crate) fn response(refusal: Refusal, asked: &Asked, cx: &RequestContext, portal: &Portal) -> Response<Body> {
+pub(crate) fn response(
+    refusal: Refusal,
+    asked: &Asked,
+    cx: &RequestContext,
+    portal: &Portal,
+) -> Response<Body> {
     let closes = closes_connection(&refusal) && asked.version != Version::HTTP_2;
     let extra = extra_headers(&refusal);
     let mut response = match refusal {
@@ -82,7 +108,9 @@ pub(crate) fn response(refusal: Refusal, asked: &Asked, cx: &RequestContext, por
         response.headers_mut().insert(name, value);
     }
     if closes {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
@@ -106,14 +134,19 @@ fn closes_connection(refusal: &Refusal) -> bool {
 fn extra_headers(refusal: &Refusal) -> Vec<(HeaderName, HeaderValue)> {
     let text = |text: String| HeaderValue::try_from(text).ok();
     let pair = match refusal {
-        Refusal::RateLimited(limited) => text(limited.retry_after().to_string()).map(|value| (RETRY_AFTER, value)),
-        Refusal::AuditUnavailable(_) | Refusal::Draining => text("5".to_owned()).map(|value| (RETRY_AFTER, value)),
+        Refusal::RateLimited(limited) => {
+            text(limited.retry_after().to_string()).map(|value| (RETRY_AFTER, value))
+        }
+        Refusal::AuditUnavailable(_) | Refusal::Draining => {
+            text("5".to_owned()).map(|value| (RETRY_AFTER, value))
+        }
         Refusal::MethodRefused(methods) => {
             let methods: Vec<&str> = methods.iter().map(Method::as_str).collect();
             text(methods.join(", ")).map(|value| (ALLOW, value))
         }
         Refusal::Upstream { error, .. } => {
-            text(format!("portcullis; error={}", error.proxy_status())).map(|value| (PROXY_STATUS, value))
+            text(format!("portcullis; error={}", error.proxy_status()))
+                .map(|value| (PROXY_STATUS, value))
         }
         Refusal::Malformed(_)
         | Refusal::UpgradeRefused(_)
@@ -132,9 +165,9 @@ fn mishap(refusal: &Refusal, cx: &RequestContext) -> Mishap {
         Refusal::UpgradeRefused(_) => Mishap::UpgradeRefused,
         Refusal::MethodRefused(_) => Mishap::Method,
         Refusal::NoRoute => Mishap::NoRoute,
-        Refusal::RateLimited(limited) => {
-            Mishap::RateLimited { wait: std::time::Duration::from_secs(limited.retry_after()) }
-        }
+        Refusal::RateLimited(limited) => Mishap::RateLimited {
+            wait: std::time::Duration::from_secs(limited.retry_after()),
+        },
         Refusal::BadCredential(_) => Mishap::ConflictingCredentials,
         Refusal::Denied(_) => Mishap::NoRoute,
         Refusal::AuditUnavailable(_) => Mishap::AuditUnavailable,
@@ -163,7 +196,10 @@ fn upstream_failed(error: &upstream::Error, patience: std::time::Duration) -> Mi
     let app = String::from("The app");
     match error.reason() {
         Reason::UpstreamUntrusted => Mishap::Untrusted { app },
-        Reason::UpstreamTimeout => Mishap::NoAnswer { app, after: patience },
+        Reason::UpstreamTimeout => Mishap::NoAnswer {
+            app,
+            after: patience,
+        },
         Reason::UpstreamProtocol => Mishap::BadAnswer { app },
         Reason::BodyTooLarge => Mishap::BodyTooLarge { limit: 0 },
         Reason::RequestTimeout => Mishap::RequestTimeout,
@@ -176,8 +212,17 @@ fn upstream_failed(error: &upstream::Error, patience: std::time::Duration) -> Mi
 pub(crate) fn failed(mishap: &Mishap, asked: &Asked, cx: &RequestContext) -> Response<Body> {
     let body = match asked.style {
         Style::Page => {
-            let frame = Frame::bare(std::sync::Arc::clone(&cx.plan.brand), cx.plan.portal_origin());
-            Failed { frame, mishap: mishap.clone(), request_id: cx.facts.id, at: moment(cx) }.html()
+            let frame = Frame::bare(
+                std::sync::Arc::clone(&cx.plan.brand),
+                cx.plan.portal_origin(),
+            );
+            Failed {
+                frame,
+                mishap: mishap.clone(),
+                request_id: cx.facts.id,
+                at: moment(cx),
+            }
+            .html()
         }
         Style::Problem => mishap.problem(cx.facts.id).json(),
     };
@@ -185,7 +230,12 @@ pub(crate) fn failed(mishap: &Mishap, asked: &Asked, cx: &RequestContext) -> Res
 }
 
 /// A person is sent to sign in; everybody else is told that they have to (D25).
-fn sign_in(asked: &Asked, cx: &RequestContext, portal: &Portal, otherwise: Mishap) -> Response<Body> {
+fn sign_in(
+    asked: &Asked,
+    cx: &RequestContext,
+    portal: &Portal,
+    otherwise: Mishap,
+) -> Response<Body> {
     let redirect = asked.navigates.then(|| asked.address()).flatten();
     match redirect.and_then(|address| portal.to_sign_in(&address, cx)) {
         Some(response) => response,
@@ -210,28 +260,47 @@ fn denied(denial: &Denial, asked: &Asked, cx: &RequestContext, portal: &Portal) 
 
 fn denied_page(denial: &Denial, asked: &Asked, cx: &RequestContext, portal: &Portal) -> Denied {
     let path = asked.target.split('?').next().unwrap_or_default();
-    let host = asked.authority.as_deref().and_then(|text| crate::base::Authority::parse(text).ok());
+    let host = asked
+        .authority
+        .as_deref()
+        .and_then(|text| crate::base::Authority::parse(text).ok());
     let route = host.and_then(|authority| cx.plan.routes.find(&authority.host, path));
     let explain = route.map_or(Explain::None, |route| route.explain);
     let told = explain != Explain::None;
     let mut remedies = Vec::new();
     if let (Remedy::StepUp(_), Some(address)) = (denial.remedy, asked.address()) {
         let method = &asked.method;
-        remedies.push(pages::Remedy::Confirm { url: portal.confirm_address(&address, method, cx) });
+        remedies.push(pages::Remedy::Confirm {
+            url: portal.confirm_address(&address, method, cx),
+        });
     }
     if let (true, Some(fix)) = (told, &denial.fix_text) {
         remedies.push(pages::Remedy::Advice(fix.to_string()));
     }
-    let policies = denial.policies.iter().map(|id| (id.to_string(), "limits".to_owned())).collect();
+    let policies = denial
+        .policies
+        .iter()
+        .map(|id| (id.to_string(), "limits".to_owned()))
+        .collect();
     Denied {
-        frame: Frame::bare(std::sync::Arc::clone(&cx.plan.brand), cx.plan.portal_origin()),
+        frame: Frame::bare(
+            std::sync::Arc::clone(&cx.plan.brand),
+            cx.plan.portal_origin(),
+        ),
         status: StatusCode::FORBIDDEN.as_u16(),
         cause: cause(denial),
         app: route.map_or_else(String::new, |route| route.title.clone()),
-        because: denial.reason_text.iter().filter(|_| told).map(ToString::to_string).collect(),
+        because: denial
+            .reason_text
+            .iter()
+            .filter(|_| told)
+            .map(ToString::to_string)
+            .collect(),
         remedies,
-        details: (explain == Explain::Full)
-            .then(|| Details { policies, request: format!("{} {path}", asked.method) }),
+        details: (explain == Explain::Full).then(|| Details {
+            policies,
+            request: format!("{} {path}", asked.method),
+        }),
         request_id: cx.facts.id,
         at: moment(cx),
         login: None,
@@ -259,8 +328,11 @@ pub(crate) fn own(status: u16, style: Style, body: String) -> Response<Body> {
         Style::Problem => pages::PROBLEM_JSON,
     };
     let mut response = Response::new(Body::from(bytes::Bytes::from(body)));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     security::own_answer(response.headers_mut());
     response
 }

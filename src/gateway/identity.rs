@@ -57,7 +57,10 @@ pub(crate) struct Assertions {
 
 impl Assertions {
     pub(crate) fn new(signer: TokenSigner) -> Self {
-        Self { signer: ArcSwap::from_pointee(signer), remembered: DashMap::new() }
+        Self {
+            signer: ArcSwap::from_pointee(signer),
+            remembered: DashMap::new(),
+        }
     }
 
     /// The public keys that verify assertions, as a JWK set (RFC 7517).
@@ -124,11 +127,20 @@ impl Assertions {
             groups: principal.groups.iter().map(String::as_str).collect(),
             tenant: &principal.tenant,
             sid: principal.session.id.as_str(),
-            amr: principal.session.methods.iter().map(|method| method.code()).collect(),
+            amr: principal
+                .session
+                .methods
+                .iter()
+                .map(|method| method.code())
+                .collect(),
             auth_time: principal.session.verified_at.secs(),
         };
-        let token = self.signer.load().sign(TokenType::Assertion, &claims, now)?;
-        let mut value = HeaderValue::try_from(token).map_err(|_never| KeyError::Refused("write an assertion"))?;
+        let token = self
+            .signer
+            .load()
+            .sign(TokenType::Assertion, &claims, now)?;
+        let mut value = HeaderValue::try_from(token)
+            .map_err(|_never| KeyError::Refused("write an assertion"))?;
         value.set_sensitive(true);
         Ok(value)
     }
@@ -155,13 +167,26 @@ pub(crate) fn statements(
     if let Ok(value) = HeaderValue::try_from(id.to_string()) {
         headers.push((names.request_id.clone(), value));
     }
-    let Some(principal) = principal else { return Ok(headers) };
+    let Some(principal) = principal else {
+        return Ok(headers);
+    };
     if route.identity.assertion {
-        headers.push((names.assertion.clone(), assertions.of(principal, route, plan, now)?));
+        headers.push((
+            names.assertion.clone(),
+            assertions.of(principal, route, plan, now)?,
+        ));
     }
     if route.identity.headers {
-        let groups = principal.groups.iter().map(String::as_str).collect::<Vec<_>>().join(",");
-        for (name, text) in [(&names.user, &*principal.email), (&names.groups, groups.as_str())] {
+        let groups = principal
+            .groups
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(",");
+        for (name, text) in [
+            (&names.user, &*principal.email),
+            (&names.groups, groups.as_str()),
+        ] {
             // A name that cannot stand in a header is left out rather than changed into another one.
             if let Ok(value) = HeaderValue::from_str(text) {
                 headers.push((name.clone(), value));

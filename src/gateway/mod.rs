@@ -67,7 +67,11 @@ struct Carried {
 
 impl Gateway {
     pub(crate) fn new(shared: Arc<Shared>, tasks: Tasks) -> Self {
-        Self { shared, pools: Pools::new(tasks.clone()), tasks }
+        Self {
+            shared,
+            pools: Pools::new(tasks.clone()),
+            tasks,
+        }
     }
 
     /// Bounds of connections accepted from now on.
@@ -84,13 +88,23 @@ impl Gateway {
         let plan = self.shared.plan.load_full();
         let facts = self.facts(&http::HeaderMap::new(), peer, &plan);
         if let Ok(slot) = self.shared.audit.reserve() {
-            let record = Record::open(slot, &Request::new(()), &facts, &plan, self.shared.ledger.clone());
+            let record = Record::open(
+                slot,
+                &Request::new(()),
+                &facts,
+                &plan,
+                self.shared.ledger.clone(),
+            );
             record.unparsed(reason, status);
         }
     }
 
     /// Answers one request. Infallible: whatever goes wrong becomes a response and an audit entry.
-    pub(crate) async fn serve(&self, request: Request<Incoming>, peer: Arc<Peer>) -> Response<Body> {
+    pub(crate) async fn serve(
+        &self,
+        request: Request<Incoming>,
+        peer: Arc<Peer>,
+    ) -> Response<Body> {
         let plan = self.shared.plan.load_full();
         let facts = self.facts(request.headers(), peer, &plan);
         let asked = Asked::of(&request);
@@ -108,7 +122,15 @@ impl Gateway {
                 answer::log(&refusal, &cx);
                 let response = answer::response(refusal, &asked, &cx, &self.shared.portal);
                 record.answered(response.status().as_u16(), AnsweredBy::Portcullis);
-                self.finish(Carried { response, tunnel: None }, &asked, &cx, record)
+                self.finish(
+                    Carried {
+                        response,
+                        tunnel: None,
+                    },
+                    &asked,
+                    &cx,
+                    record,
+                )
             }
         }
     }
@@ -131,37 +153,68 @@ impl Gateway {
         if Portal::owns(&request, plan) {
             return Ok(self.own_page(request, cx, record).await);
         }
-        let route = Arc::clone(plan.routes.find(request.host(), request.path()).ok_or(Refusal::NoRoute)?);
+        let route = Arc::clone(
+            plan.routes
+                .find(request.host(), request.path())
+                .ok_or(Refusal::NoRoute)?,
+        );
         record.matched(&route, &request);
         admit_to(&route, &mut request)?;
 
         let authn = self.authenticate(&request, facts, &route, plan)?;
         record.identified(&authn);
-        let caller = limit::Caller { address: facts.client, principal: authn.principal_id(), route: &route.name };
-        plan.limits.admit_to_route(route.rate_limit.as_deref(), caller)?;
+        let caller = limit::Caller {
+            address: facts.client,
+            principal: authn.principal_id(),
+            route: &route.name,
+        };
+        plan.limits
+            .admit_to_route(route.rate_limit.as_deref(), caller)?;
 
-        let decision = plan.policies.decide(&question(&authn, &route, &request, facts));
+        let decision = plan
+            .policies
+            .decide(&question(&authn, &route, &request, facts));
         record.decided(&decision);
         let permit = decision.into_permit()?;
-        self.forward(request, (&authn, &permit), &route, cx, record).await
+        self.forward(request, (&authn, &permit), &route, cx, record)
+            .await
     }
 
     /// Everything that is still known when the log cannot take an entry: nothing is served.
-    fn unrecorded(&self, asked: &Asked, cx: &RequestContext, error: crate::audit::Unavailable) -> Response<Body> {
+    fn unrecorded(
+        &self,
+        asked: &Asked,
+        cx: &RequestContext,
+        error: crate::audit::Unavailable,
+    ) -> Response<Body> {
         let refusal = Refusal::from(error);
         answer::log(&refusal, cx);
         let mut response = answer::response(refusal, asked, cx, &self.shared.portal);
-        security::finish(response.headers_mut(), cx.facts.peer.tls.is_some(), &cx.plan.message);
+        security::finish(
+            response.headers_mut(),
+            cx.facts.peer.tls.is_some(),
+            &cx.plan.message,
+        );
         response
     }
 
     fn facts(&self, headers: &HeaderMap, peer: Arc<Peer>, plan: &Plan) -> Facts {
         let now = self.shared.ledger.clock.now();
         let client = forwarded::client_address(peer.ip(), headers, &plan.message.trusted_proxies);
-        Facts { id: RequestId::new(now, random::u64()), now, peer, client }
+        Facts {
+            id: RequestId::new(now, random::u64()),
+            now,
+            peer,
+            client,
+        }
     }
 
-    async fn own_page(&self, request: CleanRequest, cx: &RequestContext, record: &mut Record) -> Carried {
+    async fn own_page(
+        &self,
+        request: CleanRequest,
+        cx: &RequestContext,
+        record: &mut Record,
+    ) -> Carried {
         let page = self.shared.portal.serve(request, cx).await;
         if let Some(principal) = page.principal {
             record.identified(&Authn::Known(principal));
@@ -187,10 +240,19 @@ impl Gateway {
             idle: route.session.idle,
             step_up: route.session.step_up,
         };
-        let found = self.shared.authenticator.sessions.authenticate(presented, request.host(), &rules, facts.now);
+        let found = self.shared.authenticator.sessions.authenticate(
+            presented,
+            request.host(),
+            &rules,
+            facts.now,
+        );
         match found {
             // A public route serves whoever has an old cookie as it serves a stranger.
-            Err(BadCredential::Unknown | BadCredential::Expired | BadCredential::Idle) if route.public => Ok(Authn::Anonymous),
+            Err(BadCredential::Unknown | BadCredential::Expired | BadCredential::Idle)
+                if route.public =>
+            {
+                Ok(Authn::Anonymous)
+            }
             other => other,
         }
     }
@@ -205,8 +267,14 @@ impl Gateway {
     ) -> Result<Carried, Refusal> {
         let RequestContext { facts, plan } = cx;
         let principal = authn.principal();
-        let said = statements(&self.shared.assertions, principal, route, plan, (facts.id, facts.now))
-            .map_err(|_key| Refusal::SignerUnavailable)?;
+        let said = statements(
+            &self.shared.assertions,
+            principal,
+            route,
+            plan,
+            (facts.id, facts.now),
+        )
+        .map_err(|_key| Refusal::SignerUnavailable)?;
         let group = Arc::clone(plan.upstream_of(route).ok_or(Refusal::NoRoute)?);
         let (name, patience) = (Arc::clone(&group.name), group.timeouts.first_byte);
         let destination = Destination {
@@ -215,27 +283,61 @@ impl Gateway {
             statements: said,
             ended: principal.map(|principal| principal.session.cancelled.clone()),
         };
-        let receipt = record.admit(admission(permit, route, &request, facts)).await?;
-        let outgoing = UpstreamRequest::build(request.onward(facts.client, &plan.message), permit, receipt, destination);
+        let receipt = record
+            .admit(admission(permit, route, &request, facts))
+            .await?;
+        let outgoing = UpstreamRequest::build(
+            request.onward(facts.client, &plan.message),
+            permit,
+            receipt,
+            destination,
+        );
         let forwarded = self.pools.forward(outgoing).await.map_err(|error| {
             record.carried(&name, error.target.as_deref(), None);
             Refusal::Upstream { error, patience }
         })?;
-        let Forwarded { mut response, report, tunnel } = forwarded;
+        let Forwarded {
+            mut response,
+            report,
+            tunnel,
+        } = forwarded;
         record.carried(&name, Some(&report.target), Some(Arc::clone(&report.meter)));
         record.answered(response.status().as_u16(), AnsweredBy::Upstream);
         let status = response.status();
-        security::from_upstream(status, response.headers_mut(), &plan.message, &route.responses);
+        security::from_upstream(
+            status,
+            response.headers_mut(),
+            &plan.message,
+            &route.responses,
+        );
         let idle = plan.config.server.limits.upgrade_idle_timeout;
-        Ok(Carried { response, tunnel: tunnel.map(|tunnel| (tunnel, idle)) })
+        Ok(Carried {
+            response,
+            tunnel: tunnel.map(|tunnel| (tunnel, idle)),
+        })
     }
 
     /// What every answer gets, and the watch on its end.
-    fn finish(&self, carried: Carried, asked: &Asked, cx: &RequestContext, record: Record) -> Response<Body> {
-        let Carried { mut response, tunnel } = carried;
-        security::finish(response.headers_mut(), cx.facts.peer.tls.is_some(), &cx.plan.message);
+    fn finish(
+        &self,
+        carried: Carried,
+        asked: &Asked,
+        cx: &RequestContext,
+        record: Record,
+    ) -> Response<Body> {
+        let Carried {
+            mut response,
+            tunnel,
+        } = carried;
+        security::finish(
+            response.headers_mut(),
+            cx.facts.peer.tls.is_some(),
+            &cx.plan.message,
+        );
         if let Ok(id) = HeaderValue::try_from(cx.facts.id.to_string()) {
-            response.headers_mut().insert(cx.plan.config.server.headers.request_id.clone(), id);
+            response
+                .headers_mut()
+                .insert(cx.plan.config.server.headers.request_id.clone(), id);
         }
         if let Some((tunnel, idle)) = tunnel {
             self.relay(tunnel, idle, record);
@@ -267,11 +369,18 @@ impl Gateway {
 impl Carried {
     fn answered(response: Response<Body>, record: &mut Record) -> Self {
         record.answered(response.status().as_u16(), AnsweredBy::Portcullis);
-        Self { response, tunnel: None }
+        Self {
+            response,
+            tunnel: None,
+        }
     }
 
     fn page(response: Response<Body>, record: &mut Record) -> Self {
-        record.refused(if response.status() == StatusCode::FORBIDDEN { Reason::NoRoute } else { Reason::OwnPage });
+        record.refused(if response.status() == StatusCode::FORBIDDEN {
+            Reason::NoRoute
+        } else {
+            Reason::OwnPage
+        });
         Self::answered(response, record)
     }
 }
@@ -286,7 +395,12 @@ fn admit_to(route: &Route, request: &mut CleanRequest) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn question<'a>(authn: &'a Authn, route: &'a Route, request: &'a CleanRequest, facts: &Facts) -> AccessRequest<'a> {
+fn question<'a>(
+    authn: &'a Authn,
+    route: &'a Route,
+    request: &'a CleanRequest,
+    facts: &Facts,
+) -> AccessRequest<'a> {
     AccessRequest {
         caller: Caller::from(authn),
         action: Action::Http(request.method().as_str()),

@@ -19,16 +19,26 @@ pub(crate) fn answer(request: &CleanRequest, plan: &Plan) -> Response<Body> {
         let mut response = Response::new(Body::Empty);
         *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
         response.headers_mut().insert(LOCATION, location);
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+            .headers_mut()
+            .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         return response;
     }
-    let mut response = Response::new(Body::from(bytes::Bytes::from_static(b"This address is served over https only.\n")));
+    let mut response = Response::new(Body::from(bytes::Bytes::from_static(
+        b"This address is served over https only.\n",
+    )));
     *response.status_mut() = StatusCode::FORBIDDEN;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     response
 }
 
 fn secure_form(request: &CleanRequest, plan: &Plan) -> Option<HeaderValue> {
-    let authority = Authority { host: request.host().clone(), port: plan.portal().port };
+    let authority = Authority {
+        host: request.host().clone(),
+        port: plan.portal().port,
+    };
     HeaderValue::try_from(format!("https://{authority}{}", request.target().as_str())).ok()
 }

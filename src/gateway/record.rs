@@ -125,12 +125,22 @@ impl Record {
     ///
     /// # Errors
     /// [`Unavailable`] when it could not be written; the record is still there to tell of the refusal.
-    pub(crate) async fn admit(&mut self, admission: Admission<'_>) -> Result<&Receipt, Unavailable> {
+    pub(crate) async fn admit(
+        &mut self,
+        admission: Admission<'_>,
+    ) -> Result<&Receipt, Unavailable> {
         let Some(Place::Reserved(slot)) = self.place.take() else {
             return Err(Unavailable::Closed);
         };
-        let session = self.entry.as_ref().and_then(|entry| entry.who.as_ref()?.session.clone());
-        let admission = Admission { session: session.as_ref(), path_sealed: self.seals_path, ..admission };
+        let session = self
+            .entry
+            .as_ref()
+            .and_then(|entry| entry.who.as_ref()?.session.clone());
+        let admission = Admission {
+            session: session.as_ref(),
+            path_sealed: self.seals_path,
+            ..admission
+        };
         match slot.admit(&admission).await {
             Ok(receipt) => match self.place.insert(Place::Admitted(receipt)) {
                 Place::Admitted(receipt) => Ok(receipt),
@@ -144,7 +154,12 @@ impl Record {
     }
 
     /// The upstream that was tried or that answered, and the counters of the bytes that pass.
-    pub(crate) fn carried(&mut self, upstream: &str, target: Option<&str>, meter: Option<Arc<Meter>>) {
+    pub(crate) fn carried(
+        &mut self,
+        upstream: &str,
+        target: Option<&str>,
+        meter: Option<Arc<Meter>>,
+    ) {
         let (upstream, target) = (upstream.to_owned(), target.unwrap_or_default().to_owned());
         self.note(|entry| entry.upstream = Some((upstream, target)));
         self.meter = meter;
@@ -201,7 +216,10 @@ impl Record {
     }
 
     fn count(&self, entry: &RequestEntry) {
-        let route = entry.route.as_ref().map_or("_other", |route| route.as_str());
+        let route = entry
+            .route
+            .as_ref()
+            .map_or("_other", |route| route.as_str());
         let own = entry.reason == Reason::OwnPage;
         let labels = Answered {
             http_route: if own { "_own" } else { route }.to_owned(),
@@ -232,15 +250,24 @@ impl OnEnd for Record {
 
 impl Record {
     fn session_ended(&self) -> bool {
-        self.meter.as_ref().is_some_and(|meter| meter.fault() == Some(Reason::SessionEnded))
+        self.meter
+            .as_ref()
+            .is_some_and(|meter| meter.fault() == Some(Reason::SessionEnded))
     }
 
     fn why_dropped(&self) -> Reason {
-        if self.session_ended() { Reason::SessionEnded } else { Reason::ClientClosed }
+        if self.session_ended() {
+            Reason::SessionEnded
+        } else {
+            Reason::ClientClosed
+        }
     }
 
     fn why_failed(&self) -> Reason {
-        self.meter.as_ref().and_then(|meter| meter.fault()).unwrap_or(Reason::UpstreamProtocol)
+        self.meter
+            .as_ref()
+            .and_then(|meter| meter.fault())
+            .unwrap_or(Reason::UpstreamProtocol)
     }
 }
 
@@ -282,12 +309,21 @@ pub(crate) fn who(principal: &Principal) -> Who {
         groups: Arc::clone(&principal.groups),
         tenant: Some(Arc::clone(&principal.tenant)),
         session: Some(principal.session.id.clone()),
-        methods: principal.session.methods.iter().map(|method| method.code()).collect(),
+        methods: principal
+            .session
+            .methods
+            .iter()
+            .map(|method| method.code())
+            .collect(),
     }
 }
 
 fn probe(denial: &Denial) -> Option<Probe> {
-    denial.probed_step_up.map(|step_up| Probe { step_up, grant: false, device: false })
+    denial.probed_step_up.map(|step_up| Probe {
+        step_up,
+        grant: false,
+        device: false,
+    })
 }
 
 fn blank<B>(request: &Request<B>, facts: &Facts, plan: &Plan) -> RequestEntry {
@@ -323,7 +359,11 @@ fn blank<B>(request: &Request<B>, facts: &Facts, plan: &Plan) -> RequestEntry {
 }
 
 fn user_agent(headers: &HeaderMap) -> Option<String> {
-    headers.get(header::USER_AGENT)?.to_str().ok().map(str::to_owned)
+    headers
+        .get(header::USER_AGENT)?
+        .to_str()
+        .ok()
+        .map(str::to_owned)
 }
 
 const fn protocol(version: Version) -> &'static str {

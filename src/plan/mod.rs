@@ -78,7 +78,11 @@ impl Plan {
     ) -> Result<Compiled, Problems> {
         let generation = previous.map_or(1, |plan| plan.generation + 1);
         let routes = RouteTable::compile(&config, &mut problems);
-        let upstreams = Groups::compile(&config.upstreams, previous.map(|plan| &plan.upstreams), &mut problems);
+        let upstreams = Groups::compile(
+            &config.upstreams,
+            previous.map(|plan| &plan.upstreams),
+            &mut problems,
+        );
         let policies = policies::compile(&config, generation, &mut problems);
         let brand = brand(&config, &mut problems);
         problems.settle();
@@ -107,7 +111,10 @@ impl Plan {
             behind,
             config,
         };
-        Ok(Compiled { plan, warnings: problems })
+        Ok(Compiled {
+            plan,
+            warnings: problems,
+        })
     }
 
     /// The servers behind a route of this plan.
@@ -150,7 +157,9 @@ impl Plan {
                 delay: auth.lockout.delay,
                 max_delay: auth.lockout.max_delay,
             },
-            password: keys::PasswordPolicy { min_length: auth.password.min_length },
+            password: keys::PasswordPolicy {
+                min_length: auth.password.min_length,
+            },
             recovery_codes: usize::from(auth.recovery_codes),
             enrolment_life: auth.enrolment_life,
             second_step_life: auth.second_step_life,
@@ -161,7 +170,11 @@ impl Plan {
 
 /// One upstream per route, in the routes' order. A route whose upstream could not be compiled has been reported.
 fn behind(routes: &RouteTable, upstreams: &Groups) -> Vec<Arc<Group>> {
-    routes.routes().iter().filter_map(|route| upstreams.find(&route.upstream).cloned()).collect()
+    routes
+        .routes()
+        .iter()
+        .filter_map(|route| upstreams.find(&route.upstream).cloned())
+        .collect()
 }
 
 fn brand(config: &Config, problems: &mut Problems) -> Option<Brand> {
@@ -172,14 +185,26 @@ fn brand(config: &Config, problems: &mut Problems) -> Option<Brand> {
         notice: written.notice.clone(),
         ..Brand::default()
     };
-    let parts = [("privacy", written.privacy.as_deref()), ("accent", written.accent.as_ref().map(config::Colour::as_str))];
+    let parts = [
+        ("privacy", written.privacy.as_deref()),
+        (
+            "accent",
+            written.accent.as_ref().map(config::Colour::as_str),
+        ),
+    ];
     for (key, value) in parts {
         let Some(value) = value else { continue };
-        let made = if key == "privacy" { brand.with_privacy(value) } else { brand.with_accent(value) };
+        let made = if key == "privacy" {
+            brand.with_privacy(value)
+        } else {
+            brand.with_accent(value)
+        };
         match made {
             Ok(made) => brand = made,
             Err(error) => {
-                problems.error("PC1130").message(format!("[server.branding] {key}: {error}"));
+                problems
+                    .error("PC1130")
+                    .message(format!("[server.branding] {key}: {error}"));
                 return None;
             }
         }

@@ -13,11 +13,19 @@ use crate::route::RouteTable;
 const USUAL_TENANT: &str = "default";
 
 /// Compiles the policy folder together with what the routes themselves say; `None` when there was an error.
-pub(super) fn compile(config: &Config, generation: u64, problems: &mut Problems) -> Option<Policies> {
+pub(super) fn compile(
+    config: &Config,
+    generation: u64,
+    problems: &mut Problems,
+) -> Option<Policies> {
     let files = load::read_folder(&config.policy.dir.value, problems);
     let routes = RouteFacts::all(config);
     let names = Names {
-        groups: config.groups.keys().map(|name| (name.clone(), None)).collect(),
+        groups: config
+            .groups
+            .keys()
+            .map(|name| (name.clone(), None))
+            .collect(),
         services: BTreeSet::new(),
         tenants: config.tenants.keys().cloned().collect(),
         // People's groups live in the database, so a name unknown here may well be known there.
@@ -65,7 +73,10 @@ impl Untested {
     /// # Errors
     /// Every problem found.
     pub(crate) fn load(path: &Path) -> Result<Self, Problems> {
-        let Loaded { config, warnings: mut problems } = config::load(path)?;
+        let Loaded {
+            config,
+            warnings: mut problems,
+        } = config::load(path)?;
         let routes = RouteTable::compile(&config, &mut problems);
         let policies = compile(&config, 1, &mut problems);
         let cases = cases(&config, &routes, &mut problems);

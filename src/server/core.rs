@@ -65,23 +65,34 @@ impl Core {
         let config = &plan.config;
         let lock = DataFolder::open_or_create(config.data_folder())?.lock()?;
         let path = config.storage.master_key.value.to_path_buf();
-        let master = MasterKey::open_or_create(&path).map_err(|source| OpenCoreError::MasterKey { path, source })?;
+        let master = MasterKey::open_or_create(&path)
+            .map_err(|source| OpenCoreError::MasterKey { path, source })?;
         let master = Arc::new(master);
         let store = Store::of(Arc::new(SqliteStore::open(&config.storage.database.value)?));
         let keyring = StoredKeyring::new(Arc::clone(&store.keys), Arc::clone(&master), clock);
         let options = audit_options(config);
-        let signer = Arc::new(keyring.signer(&format!("{}/audit", config.server.portal.value.host))?);
+        let signer =
+            Arc::new(keyring.signer(&format!("{}/audit", config.server.portal.value.host))?);
         let audit = AuditLog::open(options, Arc::new(keyring), signer, clock)?;
         let signer = token_signer(&store, &master, clock)?;
         let hasher = PasswordHasher::new(cores(config.auth.password.at_once));
-        let authenticator = Authenticator::open(store.clone(), master, hasher, plan.authn_rules(), clock.now())?;
+        let authenticator = Authenticator::open(
+            store.clone(),
+            master,
+            hasher,
+            plan.authn_rules(),
+            clock.now(),
+        )?;
         Ok(Self {
             plan: Arc::new(ArcSwap::from_pointee(plan)),
             store,
             audit,
             authenticator: Arc::new(authenticator),
             assertions: Arc::new(Assertions::new(signer)),
-            ledger: Ledger { metrics: Arc::new(Metrics::new()), clock },
+            ledger: Ledger {
+                metrics: Arc::new(Metrics::new()),
+                clock,
+            },
             _lock: lock,
         })
     }
@@ -116,12 +127,19 @@ fn audit_options(config: &Config) -> audit::Options {
 }
 
 /// The key that signs assertions, made on the first start.
-fn token_signer(store: &Store, master: &MasterKey, clock: Clock) -> Result<TokenSigner, OpenCoreError> {
+fn token_signer(
+    store: &Store,
+    master: &MasterKey,
+    clock: Clock,
+) -> Result<TokenSigner, OpenCoreError> {
     let sealed = match store.keys.find(TOKEN_SIGNER)? {
         Some(sealed) => sealed,
         None => {
             let fresh = TokenSigner::generate(clock.now())?.sealed(master)?;
-            store.keys.create_if_absent(TOKEN_SIGNER.to_owned(), fresh, clock.now()).wait()?
+            store
+                .keys
+                .create_if_absent(TOKEN_SIGNER.to_owned(), fresh, clock.now())
+                .wait()?
         }
     };
     Ok(TokenSigner::open(master, &sealed)?)

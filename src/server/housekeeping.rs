@@ -30,18 +30,26 @@ pub(super) struct House {
 }
 
 /// Runs until SIGTERM, SIGINT or the stop token.
-pub(super) async fn control(house: House, operations: TcpListener, ready: impl FnOnce()) -> io::Result<()> {
+pub(super) async fn control(
+    house: House,
+    operations: TcpListener,
+    ready: impl FnOnce(),
+) -> io::Result<()> {
     let mut signals = Signals::listen()?;
     let tasks = &house.tasks;
     let core = Arc::clone(&house.core);
     let examine = Arc::new(move || examine(&core));
     let listener = tokio::net::TcpListener::from_std(operations)?;
     let metrics = Arc::clone(&house.core.ledger.metrics);
-    drop(tasks.spawn("operations-listener", operations::serve(listener, metrics, examine, tasks.clone())));
+    drop(tasks.spawn(
+        "operations-listener",
+        operations::serve(listener, metrics, examine, tasks.clone()),
+    ));
     drop(tasks.spawn("maintenance", maintain(house.clone())));
     drop(tasks.spawn("sweep", sweep(house.clone())));
     drop(tasks.spawn("sample", sample(house.clone())));
-    let watch = Arc::clone(house.tls.certificates()).watch(house.core.ledger.clock, tasks.draining().clone());
+    let watch = Arc::clone(house.tls.certificates())
+        .watch(house.core.ledger.clock, tasks.draining().clone());
     drop(tasks.spawn("certificates", watch));
     ready();
     tell_supervisor(sd_notify::NotifyState::Ready);
@@ -54,7 +62,10 @@ pub(super) async fn control(house: House, operations: TcpListener, ready: impl F
         }
     }
     tell_supervisor(sd_notify::NotifyState::Stopping);
-    tracing::info!("event.name" = "portcullis.stopping", "requests that run may end, new ones are not taken");
+    tracing::info!(
+        "event.name" = "portcullis.stopping",
+        "requests that run may end, new ones are not taken"
+    );
     Ok(())
 }
 
@@ -77,7 +88,12 @@ impl Signals {
 /// Compiling takes a moment and tests policies, so it runs beside the control runtime.
 async fn reload(house: &House) {
     let reloader = Arc::clone(&house.reloader);
-    let outcome = tokio::task::spawn_blocking(move || reloader.reload(Actor::Operator("signal".to_owned())).is_ok()).await;
+    let outcome = tokio::task::spawn_blocking(move || {
+        reloader
+            .reload(Actor::Operator("signal".to_owned()))
+            .is_ok()
+    })
+    .await;
     if !matches!(outcome, Ok(true)) {
         tracing::warn!("the reload changed nothing");
     }
@@ -92,12 +108,31 @@ fn tell_supervisor(state: sd_notify::NotifyState<'_>) {
 
 fn examine(core: &Core) -> Vec<Part> {
     let audit = core.audit.stats().unavailable.map(|why| why.to_string());
-    let store = core.store.keys.find("readiness").err().map(|error| error.to_string());
-    vec![Part { name: "audit", trouble: audit }, Part { name: "store", trouble: store }]
+    let store = core
+        .store
+        .keys
+        .find("readiness")
+        .err()
+        .map(|error| error.to_string());
+    vec![
+        Part {
+            name: "audit",
+            trouble: audit,
+        },
+        Part {
+            name: "store",
+            trouble: store,
+        },
+    ]
 }
 
 async fn every(house: &House, pause: Duration) -> bool {
-    house.tasks.draining().run_until_cancelled(tokio::time::sleep(pause)).await.is_some()
+    house
+        .tasks
+        .draining()
+        .run_until_cancelled(tokio::time::sleep(pause))
+        .await
+        .is_some()
 }
 
 /// Ends sessions past their limits and writes down which were used.
@@ -110,7 +145,9 @@ async fn maintain(house: House) {
 async fn keep_sessions(core: &Core) {
     let now = core.ledger.clock.now();
     match core.authenticator.maintain(now).await {
-        Ok(events) => events.into_iter().for_each(|event| core.audit.record(event.record(now))),
+        Ok(events) => events
+            .into_iter()
+            .for_each(|event| core.audit.record(event.record(now))),
         Err(error) => tracing::error!(%error, "sessions could not be maintained"),
     }
 }
@@ -129,13 +166,23 @@ async fn sample(house: House) {
     let (mut entries, mut failures) = (0_u64, 0_u64);
     while every(&house, SAMPLE).await {
         let stats = house.core.audit.stats();
-        metrics.audit_entries.inc_by(stats.entries.saturating_sub(entries));
-        metrics.audit_write_failures.inc_by(stats.write_failures.saturating_sub(failures));
+        metrics
+            .audit_entries
+            .inc_by(stats.entries.saturating_sub(entries));
+        metrics
+            .audit_write_failures
+            .inc_by(stats.write_failures.saturating_sub(failures));
         (entries, failures) = (stats.entries, stats.write_failures);
-        metrics.audit_queue_length.set(i64::try_from(stats.queue).unwrap_or(i64::MAX));
-        metrics.audit_disk_remaining.set(i64::try_from(stats.free_bytes).unwrap_or(i64::MAX));
+        metrics
+            .audit_queue_length
+            .set(i64::try_from(stats.queue).unwrap_or(i64::MAX));
+        metrics
+            .audit_disk_remaining
+            .set(i64::try_from(stats.free_bytes).unwrap_or(i64::MAX));
         let sessions = house.core.authenticator.sessions.count();
-        metrics.sessions_active.set(i64::try_from(sessions).unwrap_or(i64::MAX));
+        metrics
+            .sessions_active
+            .set(i64::try_from(sessions).unwrap_or(i64::MAX));
         for certificate in house.tls.certificates().list() {
             for name in &certificate.names {
                 metrics.certificate(&name.to_string(), certificate.not_after.secs());
@@ -148,5 +195,6 @@ async fn sample(house: House) {
 pub(super) async fn farewell(core: &Core) {
     keep_sessions(core).await;
     let now = core.ledger.clock.now();
-    core.audit.record(SecurityEvent::new(now, Action::ServerStopped).by(Actor::System));
+    core.audit
+        .record(SecurityEvent::new(now, Action::ServerStopped).by(Actor::System));
 }

@@ -70,17 +70,36 @@ impl Server {
     /// # Errors
     /// [`StartError`]; nothing stays open.
     pub(crate) fn open(path: PathBuf, clock: Clock) -> Result<Self, StartError> {
-        let Compiled { plan, mut warnings } = Plan::load(&path, None).map_err(StartError::Config)?;
+        let Compiled { plan, mut warnings } =
+            Plan::load(&path, None).map_err(StartError::Config)?;
         let tls = Arc::new(tls_server(&plan, clock, &mut warnings)?);
         let count = workers(&plan);
         let server = &plan.config.server;
-        let open = |addresses: &[SocketAddr]| addresses.iter().map(|address| listen(*address, count)).collect::<Result<_, _>>();
+        crate::store::DataFolder::open_or_create(plan.config.data_folder())
+            .map_err(OpenCoreError::from)?;
+        let open = |addresses: &[SocketAddr]| {
+            addresses
+                .iter()
+                .map(|address| listen(*address, count))
+                .collect::<Result<_, _>>()
+        };
         let (secure, plain) = (open(&server.listen)?, open(&server.http_redirect)?);
         let operations = listen(plan.config.telemetry.operations.value, 1)?;
-        let operations = operations.into_iter().next().ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
+        let operations = operations
+            .into_iter()
+            .next()
+            .ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
         let core = Arc::new(Core::open(plan, clock)?);
         let reloader = Arc::new(Reloader::new(path, Arc::clone(&core), Arc::clone(&tls)));
-        Ok(Self { core, tls, reloader, secure, plain, operations, warnings })
+        Ok(Self {
+            core,
+            tls,
+            reloader,
+            secure,
+            plain,
+            operations,
+            warnings,
+        })
     }
 
     pub(crate) const fn core(&self) -> &Arc<Core> {
@@ -98,9 +117,16 @@ impl Server {
     /// Where the listeners really are; port 0 in the configuration means any.
     pub(crate) fn addresses(&self) -> Addresses {
         let of = |groups: &[Vec<TcpListener>]| {
-            groups.iter().filter_map(|group| group.first()?.local_addr().ok()).collect()
+            groups
+                .iter()
+                .filter_map(|group| group.first()?.local_addr().ok())
+                .collect()
         };
-        Addresses { secure: of(&self.secure), plain: of(&self.plain), operations: self.operations.local_addr().ok() }
+        Addresses {
+            secure: of(&self.secure),
+            plain: of(&self.plain),
+            operations: self.operations.local_addr().ok(),
+        }
     }
 
     /// Serves until a signal or `stop` says otherwise, then drains. `ready` is called when connections are accepted.
@@ -108,28 +134,59 @@ impl Server {
     /// # Errors
     /// When a thread or a runtime cannot be had.
     pub(crate) fn run(self, stop: CancellationToken, ready: impl FnOnce()) -> io::Result<()> {
-        let Self { core, tls, reloader, secure, plain, operations, .. } = self;
+        let Self {
+            core,
+            tls,
+            reloader,
+            secure,
+            plain,
+            operations,
+            ..
+        } = self;
         let plan = core.plan.load_full();
         let tasks = Tasks::new();
         let finished = CancellationToken::new();
-        let gate = Gate::new(plan.config.server.max_connections, plan.config.server.max_connections_per_address);
+        let gate = Gate::new(
+            plan.config.server.max_connections,
+            plan.config.server.max_connections_per_address,
+        );
         let shared = Arc::new(Shared {
             plan: Arc::clone(&core.plan),
             audit: Arc::clone(&core.audit),
             authenticator: Arc::clone(&core.authenticator),
             assertions: Arc::clone(&core.assertions),
-            portal: Portal::new(Arc::clone(&core.authenticator), Arc::clone(&core.audit), Arc::clone(&core.assertions), Arc::clone(&core.ledger.metrics)),
+            portal: Portal::new(
+                Arc::clone(&core.authenticator),
+                Arc::clone(&core.audit),
+                Arc::clone(&core.assertions),
+                Arc::clone(&core.ledger.metrics),
+            ),
             ledger: core.ledger.clone(),
         });
-        let worker = Worker { shared, tls: Arc::clone(&tls), gate, tasks: tasks.clone(), finished: finished.clone() };
+        let worker = Worker {
+            shared,
+            tls: Arc::clone(&tls),
+            gate,
+            tasks: tasks.clone(),
+            finished: finished.clone(),
+        };
         let threads = worker.start_all(Listeners::spread(secure, plain))?;
         let now = core.ledger.clock.now();
-        core.audit.record(SecurityEvent::new(now, Action::ServerStarted).by(Actor::System));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        core.audit
+            .record(SecurityEvent::new(now, Action::ServerStarted).by(Actor::System));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let grace = plan.config.server.shutdown_grace;
         drop(plan);
         runtime.block_on(housekeeping::control(
-            housekeeping::House { core: Arc::clone(&core), tls, reloader, tasks: tasks.clone(), stop },
+            housekeeping::House {
+                core: Arc::clone(&core),
+                tls,
+                reloader,
+                tasks: tasks.clone(),
+                stop,
+            },
             operations,
             ready,
         ))?;
@@ -166,12 +223,16 @@ fn workers(plan: &Plan) -> usize {
 }
 
 /// The TLS side of all listeners; findings about certificates are problems like any other.
-fn tls_server(plan: &Plan, clock: Clock, warnings: &mut Problems) -> Result<tls::Server, StartError> {
+fn tls_server(
+    plan: &Plan,
+    clock: Clock,
+    warnings: &mut Problems,
+) -> Result<tls::Server, StartError> {
     let now = clock.now();
     let config = &plan.config;
-    let loaded = Wanted::of(config, now).map_err(|finding| vec![finding]).and_then(|wanted| {
-        Certificates::load(wanted, now).map_err(|Rejected(findings)| findings)
-    });
+    let loaded = Wanted::of(config, now)
+        .map_err(|finding| vec![finding])
+        .and_then(|wanted| Certificates::load(wanted, now).map_err(|Rejected(findings)| findings));
     let (certificates, findings) = match loaded {
         Ok(loaded) => loaded,
         Err(findings) => {
@@ -183,5 +244,9 @@ fn tls_server(plan: &Plan, clock: Clock, warnings: &mut Problems) -> Result<tls:
     };
     tls::setup::report(&findings, config, warnings);
     warnings.settle();
-    Ok(tls::Server::new(config.tls.profile.value, config.server.http, Arc::new(certificates))?)
+    Ok(tls::Server::new(
+        config.tls.profile.value,
+        config.server.http,
+        Arc::new(certificates),
+    )?)
 }

@@ -36,7 +36,12 @@ pub(crate) struct Reloader {
 
 impl Reloader {
     pub(crate) fn new(path: PathBuf, core: Arc<Core>, tls: Arc<tls::Server>) -> Self {
-        Self { path, core, tls, one_at_a_time: Mutex::new(()) }
+        Self {
+            path,
+            core,
+            tls,
+            one_at_a_time: Mutex::new(()),
+        }
     }
 
     /// Reads everything anew and puts it in force. Blocks; not for a runtime's thread.
@@ -86,17 +91,27 @@ impl Reloader {
         self.core.authenticator.adopt(plan.authn_rules());
         let plan = Arc::new(plan);
         self.core.plan.store(Arc::clone(&plan));
-        Ok(Reloaded { plan, warnings, waiting })
+        Ok(Reloaded {
+            plan,
+            warnings,
+            waiting,
+        })
     }
 
     fn tell_loaded(&self, reloaded: &Reloaded, actor: Actor, now: Timestamp) {
         let hash = reloaded.plan.config_hash.to_string();
-        tracing::info!("event.name" = "portcullis.config.reloaded", config = hash, "the configuration on disk is in force");
+        tracing::info!(
+            "event.name" = "portcullis.config.reloaded",
+            config = hash,
+            "the configuration on disk is in force"
+        );
         for key in &reloaded.waiting {
             tracing::warn!(key, "a changed key waits for a restart");
         }
         let event = SecurityEvent::new(now, Action::ConfigLoaded).by(actor);
-        let event = event.detail("portcullis.config.hash", hash).detail("portcullis.policy.hash", &*reloaded.plan.policy_hash);
+        let event = event
+            .detail("portcullis.config.hash", hash)
+            .detail("portcullis.policy.hash", &*reloaded.plan.policy_hash);
         self.core.audit.record(event);
     }
 
@@ -107,6 +122,8 @@ impl Reloader {
             "the configuration on disk cannot be used; the one in force stays"
         );
         let event = SecurityEvent::new(now, Action::ConfigRefused).by(actor);
-        self.core.audit.record(event.detail("portcullis.problems", problems.summary()));
+        self.core
+            .audit
+            .record(event.detail("portcullis.problems", problems.summary()));
     }
 }

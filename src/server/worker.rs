@@ -31,7 +31,11 @@ impl Listeners {
                     workers.push(Self::default());
                 }
                 if let Some(worker) = workers.get_mut(number) {
-                    if is_secure { worker.secure.push(socket) } else { worker.plain.push(socket) }
+                    if is_secure {
+                        worker.secure.push(socket)
+                    } else {
+                        worker.plain.push(socket)
+                    }
                 }
             }
         };
@@ -55,17 +59,27 @@ pub(super) struct Worker {
 impl Worker {
     /// Starts one thread per set of sockets.
     pub(super) fn start_all(self, sets: Vec<Listeners>) -> io::Result<Vec<JoinHandle<()>>> {
-        sets.into_iter().enumerate().map(|(number, sockets)| self.clone().start(number, sockets)).collect()
+        sets.into_iter()
+            .enumerate()
+            .map(|(number, sockets)| self.clone().start(number, sockets))
+            .collect()
     }
 
     fn start(self, number: usize, sockets: Listeners) -> io::Result<JoinHandle<()>> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || runtime.block_on(self.work(sockets)))
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        std::thread::Builder::new()
+            .name(format!("worker-{number}"))
+            .spawn(move || runtime.block_on(self.work(sockets)))
     }
 
     async fn work(self, sockets: Listeners) {
         let gateway = Gateway::new(Arc::clone(&self.shared), self.tasks.clone());
-        let secure = sockets.secure.into_iter().map(|socket| (socket, Some(Arc::clone(&self.tls))));
+        let secure = sockets
+            .secure
+            .into_iter()
+            .map(|socket| (socket, Some(Arc::clone(&self.tls))));
         let plain = sockets.plain.into_iter().map(|socket| (socket, None));
         for (socket, tls) in secure.chain(plain) {
             let listener = match tokio::net::TcpListener::from_std(socket) {
@@ -76,8 +90,12 @@ impl Worker {
                 }
             };
             let (gateway, tasks) = (gateway.clone(), self.tasks.clone());
-            let serve = move |accepted| serve(accepted, gateway.clone(), tls.clone(), tasks.clone());
-            drop(self.tasks.spawn("listener", accept_loop(listener, Arc::clone(&self.gate), self.tasks.clone(), serve)));
+            let serve =
+                move |accepted| serve(accepted, gateway.clone(), tls.clone(), tasks.clone());
+            drop(self.tasks.spawn(
+                "listener",
+                accept_loop(listener, Arc::clone(&self.gate), self.tasks.clone(), serve),
+            ));
         }
         self.finished.cancelled().await;
     }

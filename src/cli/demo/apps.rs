@@ -19,7 +19,7 @@ use tokio::net::UnixListener;
 use crate::message::body::{Body, read_at_most};
 use crate::tasks::Tasks;
 
-const LONGEST_FORM: u64 = 16 * 1024;
+const LONGEST_FORM: usize = 16 * 1024;
 const MOST_NOTES: usize = 100;
 
 /// Which example answers on a socket.
@@ -36,7 +36,7 @@ type Notes = Arc<Mutex<Vec<String>>>;
 pub(crate) async fn serve(app: App, listener: UnixListener, tasks: Tasks) {
     let notes: Notes = Arc::new(Mutex::new(vec![
         "Everything you see here came through Portcullis.".to_owned(),
-        "Deleting needs a second factor that is not older than one minute. Try it.".to_owned(),
+        "Deleting needs a second factor that is not older than five minutes.".to_owned(),
     ]));
     loop {
         let accepted = tokio::select! {
@@ -57,34 +57,61 @@ pub(crate) async fn serve(app: App, listener: UnixListener, tasks: Tasks) {
     }
 }
 
-async fn answer(app: App, notes: Notes, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    app: App,
+    notes: Notes,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let visitor = visitor(&request);
-    let route = (app, request.method().clone(), request.uri().path().to_owned());
+    let route = (
+        app,
+        request.method().clone(),
+        request.uri().path().to_owned(),
+    );
     Ok(match (route.0, &route.1, route.2.as_str()) {
-        (App::Notes, &Method::GET | &Method::HEAD, "/notes/" | "/notes") => page(StatusCode::OK, "Notes", &list(&visitor, &notes.lock())),
+        (App::Notes, &Method::GET | &Method::HEAD, "/notes/" | "/notes") => {
+            page(StatusCode::OK, "Notes", &list(&visitor, &notes.lock()))
+        }
         (App::Notes, &Method::POST, "/notes/add") => {
             add(&notes, request).await;
             back_to_notes()
         }
-        (App::Notes, &Method::GET | &Method::HEAD, "/notes/delete") => page(StatusCode::OK, "Delete all notes", CONFIRM_DELETE),
+        (App::Notes, &Method::GET | &Method::HEAD, "/notes/delete") => {
+            page(StatusCode::OK, "Delete all notes", CONFIRM_DELETE)
+        }
         (App::Notes, &Method::POST, "/notes/delete") => {
             notes.lock().clear();
             back_to_notes()
         }
-        (App::Payroll, ..) => page(StatusCode::OK, "Payroll", "<p>If you can read this, somebody has changed the policy.</p>"),
-        (App::Notes, ..) => page(StatusCode::NOT_FOUND, "Not found", "<p>Notes has no such page.</p>"),
+        (App::Payroll, ..) => page(
+            StatusCode::OK,
+            "Payroll",
+            "<p>If you can read this, somebody has changed the policy.</p>",
+        ),
+        (App::Notes, ..) => page(
+            StatusCode::NOT_FOUND,
+            "Not found",
+            "<p>Notes has no such page.</p>",
+        ),
     })
 }
 
 /// Who the gate says is asking; the header is there because the route has `identity.headers = true`.
 fn visitor(request: &Request<Incoming>) -> String {
-    let told = request.headers().get("x-portcullis-user").and_then(|value| value.to_str().ok());
+    let told = request
+        .headers()
+        .get("x-portcullis-user")
+        .and_then(|value| value.to_str().ok());
     escape(told.unwrap_or("nobody"))
 }
 
 async fn add(notes: &Notes, request: Request<Incoming>) {
-    let Ok(form) = read_at_most(Body::Incoming(request.into_body()), LONGEST_FORM).await else { return };
-    let Some(text) = form.strip_prefix(b"text=").map(decode) else { return };
+    let Ok(form) = read_at_most(Body::Incoming(request.into_body()), LONGEST_FORM).await else {
+        return;
+    };
+    let Some(text) = form.strip_prefix(b"text=").map(decode) else {
+        return;
+    };
     let mut notes = notes.lock();
     if !text.trim().is_empty() && notes.len() < MOST_NOTES {
         notes.push(text);
@@ -100,7 +127,10 @@ fn decode(value: &[u8]) -> String {
             b'+' => b' ',
             b'%' => {
                 let digits = [rest.next().unwrap_or(b'0'), rest.next().unwrap_or(b'0')];
-                std::str::from_utf8(&digits).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok()).unwrap_or(b'?')
+                std::str::from_utf8(&digits)
+                    .ok()
+                    .and_then(|hex| u8::from_str_radix(hex, 16).ok())
+                    .unwrap_or(b'?')
             }
             other => other,
         });
@@ -109,15 +139,25 @@ fn decode(value: &[u8]) -> String {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 const CONFIRM_DELETE: &str = "<p>This removes every note.</p>\
     <form method=\"post\" action=\"/notes/delete\"><button>Delete all notes</button> <a href=\"/notes/\">Keep them</a></form>";
 
 fn list(visitor: &str, notes: &[String]) -> String {
-    let items: String = notes.iter().map(|note| format!("<li>{}</li>", escape(note))).collect();
-    let items = if items.is_empty() { "<li><em>No notes.</em></li>".to_owned() } else { items };
+    let items: String = notes
+        .iter()
+        .map(|note| format!("<li>{}</li>", escape(note)))
+        .collect();
+    let items = if items.is_empty() {
+        "<li><em>No notes.</em></li>".to_owned()
+    } else {
+        items
+    };
     format!(
         "<p>Portcullis says you are <b>{visitor}</b>.</p><ul>{items}</ul>\
          <form method=\"post\" action=\"/notes/add\"><label>New note <input name=\"text\" maxlength=\"200\" required></label> \
@@ -133,14 +173,19 @@ fn page(status: StatusCode, title: &str, body: &str) -> Response<Full<Bytes>> {
     );
     let mut response = Response::new(Full::new(Bytes::from(html)));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
     response
 }
 
 fn back_to_notes() -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::SEE_OTHER;
-    response.headers_mut().insert(LOCATION, HeaderValue::from_static("/notes/"));
+    response
+        .headers_mut()
+        .insert(LOCATION, HeaderValue::from_static("/notes/"));
     response
 }
 

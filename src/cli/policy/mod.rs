@@ -19,7 +19,9 @@ pub(super) fn run(verb: &Policy, globals: &Globals) -> Result<Outcome, Failure> 
             let plan = open::plan(globals)?;
             match globals.format {
                 Format::Text => globals.out.print(plan.policies.list())?,
-                Format::Json | Format::Jsonl => globals.out.print(plan.policies.list_json() + "\n")?,
+                Format::Json | Format::Jsonl => {
+                    globals.out.print(plan.policies.list_json() + "\n")?
+                }
             }
             Ok(Outcome::Done)
         }
@@ -41,7 +43,10 @@ fn show(id: &str, globals: &Globals) -> Result<Outcome, Failure> {
         Ok(text) => globals.out.print(text)?,
         Err(nearest) => {
             let nearest = nearest.map(|nearest| format!("; a similar id exists: {nearest}"));
-            let message = format!("no policy has the id `{id}`{}. All of them: portcullis policy list", nearest.unwrap_or_default());
+            let message = format!(
+                "no policy has the id `{id}`{}. All of them: portcullis policy list",
+                nearest.unwrap_or_default()
+            );
             return Err(Failure::cannot(message));
         }
     }
@@ -50,7 +55,8 @@ fn show(id: &str, globals: &Globals) -> Result<Outcome, Failure> {
 
 fn test(filter: Option<&str>, coverage: bool, globals: &Globals) -> Result<Outcome, Failure> {
     let path = globals.locate()?;
-    let Untested { policies, cases } = Untested::load(&path).map_err(|problems| globals.refused(&problems))?;
+    let Untested { policies, cases } =
+        Untested::load(&path).map_err(|problems| globals.refused(&problems))?;
     let report = cases::run(&policies, &cases, filter.unwrap_or_default());
     let ran = report.passed.saturating_add(report.failures.len());
     match globals.format {
@@ -63,7 +69,11 @@ fn test(filter: Option<&str>, coverage: bool, globals: &Globals) -> Result<Outco
         format => {
             let mut failures = Problems::new();
             report.add_to(&mut failures);
-            let untested: Vec<_> = report.untested(&policies).into_iter().map(PolicyId::as_str).collect();
+            let untested: Vec<_> = report
+                .untested(&policies)
+                .into_iter()
+                .map(PolicyId::as_str)
+                .collect();
             let value = json!({
                 "passed": report.passed,
                 "failed": report.failures.len(),
