@@ -4,6 +4,12 @@
 //! process, so the audit log's writer, which seals, hashes and appends in its own thread, is in it. `size/*` repeats the
 //! path in installations of growing size. Building the request from bytes is hyper's work and not in any figure.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a measurement reads the clock, waits, and may simply stop when something is wrong"
+)]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::hint::black_box;
@@ -11,7 +17,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
+use criterion::{
+    BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime,
+};
 use portcullis::benching::{Ask, Memory, Site};
 use tempfile::TempDir;
 
@@ -60,7 +68,10 @@ fn install(routes: usize, policies: usize) -> Installation {
     write(folder.path(), "policies/rules.cedar", &rules);
     let last = format!("app{}.example.com", routes - 1);
     let site = Site::open(&folder.path().join("portcullis.toml"), &last, &GROUPS).unwrap();
-    Installation { site, _folder: folder }
+    Installation {
+        site,
+        _folder: folder,
+    }
 }
 
 /// Every fifth forbids a path to all but leads, the others permit a path to a group.
@@ -87,7 +98,11 @@ fn write_rule(text: &mut String, number: usize, route: usize) {
 
 impl Installation {
     fn asks(&self, wanted: usize) -> Vec<Ask> {
-        let ask = |number| self.site.ask(&format!("/documents/{number}/latest?view=full")).unwrap();
+        let ask = |number| {
+            self.site
+                .ask(&format!("/documents/{number}/latest?view=full"))
+                .unwrap()
+        };
         (0..wanted).map(ask).collect()
     }
 
@@ -143,8 +158,15 @@ fn processor_time() -> Duration {
     Duration::from_nanos(tasks.flatten().filter_map(spent).sum())
 }
 
-fn measure(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, installation: &Installation, memory: Memory) {
-    group.bench_function(name, |bencher| bencher.iter_custom(|count| installation.serve(count, memory)));
+fn measure(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    installation: &Installation,
+    memory: Memory,
+) {
+    group.bench_function(name, |bencher| {
+        bencher.iter_custom(|count| installation.serve(count, memory))
+    });
 }
 
 fn one_request(criterion: &mut Criterion) {
@@ -165,8 +187,18 @@ fn growing(criterion: &mut Criterion) {
     for (routes, policies) in [(10, 50), (2_000, 10), (2_000, 10_000)] {
         let installation = install(routes, policies);
         let size = format!("{routes}-routes-{policies}-policies");
-        measure(&mut group, &format!("remembered/{size}"), &installation, Memory::Used);
-        measure(&mut group, &format!("fresh/{size}"), &installation, Memory::Bypassed);
+        measure(
+            &mut group,
+            &format!("remembered/{size}"),
+            &installation,
+            Memory::Used,
+        );
+        measure(
+            &mut group,
+            &format!("fresh/{size}"),
+            &installation,
+            Memory::Bypassed,
+        );
     }
     group.finish();
 }

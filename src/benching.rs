@@ -19,7 +19,7 @@ use crate::authn::session::live::SignInOrigin;
 use crate::authn::session::rules::SessionRules;
 use crate::authn::session::{Begun, Proven};
 use crate::authn::{Authn, Method, Principal};
-use crate::authz::{AccessRequest, Action, Caller, Circumstances, Decision, Target};
+use crate::authz::{AccessRequest, Action, Caller, Circumstances, Permit, Target};
 use crate::base::{Clock, Facts, Host, Peer, RequestId, TlsFacts};
 use crate::gateway::identity::statements;
 use crate::gateway::record::{Record, admission};
@@ -68,15 +68,32 @@ impl Site {
     /// # Errors
     /// Whatever keeps the server from starting.
     pub fn open(path: &Path, host: &str, groups: &[&str]) -> Result<Self, Failure> {
-        let Compiled { plan, .. } = Plan::load(path, None).map_err(|problems| format!("{problems:?}"))?;
+        let Compiled { plan, .. } =
+            Plan::load(path, None).map_err(|problems| format!("{problems:?}"))?;
         let core = Core::open(plan, Clock::System)?;
         let plan = core.plan.load_full();
         let host = Host::parse(host)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let cookie = runtime.block_on(sign_in(&core, &plan, &host, groups))?;
-        let tls = TlsFacts { server_name: host.clone(), version: "1.3", cipher: "TLS_AES_256_GCM_SHA384" };
-        let peer = Peer { address: "198.51.100.7:50000".parse()?, local: "192.0.2.80:443".parse()?, tls: Some(tls) };
-        Ok(Self { core, plan, peer: Arc::new(peer), cookie, host })
+        let tls = TlsFacts {
+            server_name: host.clone(),
+            version: "1.3",
+            cipher: "TLS_AES_256_GCM_SHA384",
+        };
+        let peer = Peer {
+            address: "198.51.100.7:50000".parse()?,
+            local: "192.0.2.80:443".parse()?,
+            tls: Some(tls),
+        };
+        Ok(Self {
+            core,
+            plan,
+            peer: Arc::new(peer),
+            cookie,
+            host,
+        })
     }
 
     /// A browser's request for `path` with the session's cookie.
@@ -86,8 +103,14 @@ impl Site {
     pub fn ask(&self, path: &str) -> Result<Ask, Failure> {
         let request = Request::get(path)
             .header("host", self.host.as_str())
-            .header("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
-            .header("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
+            .header(
+                "user-agent",
+                "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+            )
+            .header(
+                "accept",
+                "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+            )
             .header("accept-language", "en-GB,en;q=0.5")
             .header("accept-encoding", "gzip, deflate, br")
             .header("sec-fetch-mode", "navigate")
@@ -108,49 +131,77 @@ impl Site {
         let mut request = CleanRequest::admit(request, &facts.peer, &plan.message)?;
         record.admitted_message(&request);
         plan.limits.admit_address(facts.client).map_err(refused)?;
-        let route = plan.routes.find(request.host(), request.path()).ok_or("no route")?;
+        let route = plan
+            .routes
+            .find(request.host(), request.path())
+            .ok_or("no route")?;
         record.matched(route, &request);
         route.admit(&mut request)?;
-        request.settle_upgrade(&route.upgrades, &route.websocket_origins).map_err(refused)?;
+        request
+            .settle_upgrade(&route.upgrades, &route.websocket_origins)
+            .map_err(refused)?;
         let authn = self.authenticate(request.headers(), request.host(), route, &facts)?;
         record.identified(&authn);
-        let caller = limit::Caller { address: facts.client, principal: authn.principal_id(), route: &route.name };
-        plan.limits.admit_to_route(route.rate_limit.as_deref(), caller).map_err(refused)?;
+        let caller = limit::Caller {
+            address: facts.client,
+            principal: authn.principal_id(),
+            route: &route.name,
+        };
+        plan.limits
+            .admit_to_route(route.rate_limit.as_deref(), caller)
+            .map_err(refused)?;
         let asked = question(&authn, route, &request, &facts);
         let decision = match memory {
             Memory::Used => plan.policies.decide(&asked),
             Memory::Bypassed => plan.policies.decide_afresh(&asked),
         };
         record.decided(&decision);
-        self.carry(request, decision, (authn.principal(), route), &facts, record)
+        let permit = decision.into_permit().map_err(refused)?;
+        self.carry(
+            request,
+            (authn.principal(), &permit),
+            (route, &facts),
+            record,
+        )
     }
 
     /// What follows a decision: identity, journal, the request for the upstream, the entry.
     fn carry(
         &self,
         request: CleanRequest,
-        decision: Decision,
-        (principal, route): (Option<&Arc<Principal>>, &Route),
-        facts: &Facts,
+        (principal, permit): (Option<&Arc<Principal>>, &Permit),
+        (route, facts): (&Route, &Facts),
         mut record: Record,
     ) -> Result<(), Failure> {
         let plan = &*self.plan;
-        let permit = decision.into_permit().map_err(refused)?;
         let group = Arc::clone(plan.upstream_of(route).ok_or("no upstream")?);
         let destination = Destination {
             group: &group,
             preserve_host: route.preserve_host,
-            statements: statements(&self.core.assertions, principal, route, plan, (facts.id, facts.now))?,
+            statements: statements(
+                &self.core.assertions,
+                principal,
+                route,
+                plan,
+                (facts.id, facts.now),
+            )?,
             ended: principal.map(|principal| principal.session.cancelled.clone()),
         };
-        let admitted = record.admit(admission(&permit, route, &request, facts)).now_or_never();
+        let admitted = record
+            .admit(admission(permit, route, &request, facts))
+            .now_or_never();
         let receipt = admitted.ok_or("the journal made the request wait")??;
         let onward = request.onward(facts.client, &plan.message);
-        drop(UpstreamRequest::build(onward, &permit, receipt, destination));
+        drop(UpstreamRequest::build(onward, permit, receipt, destination));
         record.carried(&group.name, Some("http://127.0.0.1:3000"), None);
         record.answered(StatusCode::OK.as_u16(), AnsweredBy::Upstream);
         let mut headers = HeaderMap::new();
-        security::from_upstream(StatusCode::OK, &mut headers, &plan.message, &route.responses);
+        security::from_upstream(
+            StatusCode::OK,
+            &mut headers,
+            &plan.message,
+            &route.responses,
+        );
         security::finish(&mut headers, true, &plan.message);
         record.close(ANSWER_BYTES);
         Ok(())
@@ -158,19 +209,37 @@ impl Site {
 
     fn facts(&self, headers: &HeaderMap) -> Facts {
         let now = self.core.ledger.clock.now();
-        let client = forwarded::client_address(self.peer.ip(), headers, &self.plan.message.trusted_proxies);
-        Facts { id: RequestId::new(now, random::u64()), now, peer: Arc::clone(&self.peer), client }
+        let client =
+            forwarded::client_address(self.peer.ip(), headers, &self.plan.message.trusted_proxies);
+        Facts {
+            id: RequestId::new(now, random::u64()),
+            now,
+            peer: Arc::clone(&self.peer),
+            client,
+        }
     }
 
-    fn authenticate(&self, headers: &HeaderMap, host: &Host, route: &Route, facts: &Facts) -> Result<Authn, Failure> {
+    fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        host: &Host,
+        route: &Route,
+        facts: &Facts,
+    ) -> Result<Authn, Failure> {
         let presented = match self.plan.message.cookies.session(headers) {
             Found::None => Presented::Nothing,
             Found::One(value) => Presented::One(value),
             Found::Conflict => Presented::Conflicting,
         };
         let (session, sessions) = (&route.session, &self.core.authenticator.sessions);
-        let rules = SessionRules { lifetime: session.lifetime, idle: session.idle, step_up: session.step_up };
-        sessions.authenticate(presented, host, &rules, facts.now).map_err(refused)
+        let rules = SessionRules {
+            lifetime: session.lifetime,
+            idle: session.idle,
+            step_up: session.step_up,
+        };
+        sessions
+            .authenticate(presented, host, &rules, facts.now)
+            .map_err(refused)
     }
 
     /// Places taken in the audit log: entries that its writer has not written yet.
@@ -180,7 +249,12 @@ impl Site {
     }
 }
 
-fn question<'a>(authn: &'a Authn, route: &'a Route, request: &'a CleanRequest, facts: &Facts) -> AccessRequest<'a> {
+fn question<'a>(
+    authn: &'a Authn,
+    route: &'a Route,
+    request: &'a CleanRequest,
+    facts: &Facts,
+) -> AccessRequest<'a> {
     AccessRequest {
         caller: Caller::from(authn),
         action: Action::Http(request.method().as_str()),
@@ -199,21 +273,41 @@ fn refused(why: impl std::fmt::Debug) -> Failure {
 }
 
 /// A person with a session on `host`; gives the request header that carries it.
-async fn sign_in(core: &Core, plan: &Plan, host: &Host, groups: &[&str]) -> Result<HeaderValue, Failure> {
+async fn sign_in(
+    core: &Core,
+    plan: &Plan,
+    host: &Host,
+    groups: &[&str],
+) -> Result<HeaderValue, Failure> {
     let person = NewPerson {
         login: "alice".to_owned(),
         email: Some("alice@example.com".to_owned()),
         name: Some("Alice Example".to_owned()),
-        groups: groups.iter().map(|&group| group.to_owned()).collect::<BTreeSet<_>>(),
+        groups: groups
+            .iter()
+            .map(|&group| group.to_owned())
+            .collect::<BTreeSet<_>>(),
         tenant: "default".to_owned(),
         contractor: false,
     };
     let now = core.ledger.clock.now();
     let user: User = core.authenticator.people.add(person, now).await?.value;
-    let proven = Proven { user: &user, methods: vec![Method::Password, Method::Totp], origin: SignInOrigin::default() };
+    let proven = Proven {
+        user: &user,
+        methods: vec![Method::Password, Method::Totp],
+        origin: SignInOrigin::default(),
+    };
     let rules = plan.authn_rules();
-    let begun = core.authenticator.sessions.begin(proven, host, (&rules.session, rules.per_user), now).await?;
+    let begun = core
+        .authenticator
+        .sessions
+        .begin(proven, host, (&rules.session, rules.per_user), now)
+        .await?;
     let Begun { cookie, .. } = begun;
-    let pair = format!("theme=dark; {}={}", plan.message.cookies.session_name(), cookie.expose());
+    let pair = format!(
+        "theme=dark; {}={}",
+        plan.message.cookies.session_name(),
+        cookie.expose()
+    );
     Ok(HeaderValue::try_from(pair)?)
 }

@@ -13,10 +13,10 @@ PORTAL = "login.test"
 
 
 def make(folder):
-    """ECDSA P-256, for the app's host and the portal's; also both in one file, as HAProxy wants it."""
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+    """ECDSA P-256, for the app's host, the portal's and those of large set-ups; also both in one file, as HAProxy wants it."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "60",
                     "-keyout", folder / "key.pem", "-out", folder / "cert.pem", "-subj", f"/CN={APP}",
-                    "-addext", f"subjectAltName=DNS:{APP},DNS:{PORTAL}"], check=True, capture_output=True)
+                    "-addext", f"subjectAltName=DNS:{APP},DNS:{PORTAL},DNS:*.example.com"], check=True, capture_output=True)
     (folder / "both.pem").write_bytes((folder / "cert.pem").read_bytes() + (folder / "key.pem").read_bytes())
     for name in ("key.pem", "both.pem"):
         (folder / name).chmod(0o600)
