@@ -6,26 +6,20 @@ use serde_json::json;
 
 use super::args::{Check, Format};
 use super::outcome::Exit;
-use super::{Failure, Globals, Outcome, shown};
+use super::{Failure, Globals, Outcome, ground, shown};
 use crate::base::{Clock, Timestamp};
 use crate::config::{self, Config, Problems};
 use crate::plan::Plan;
-use crate::tls::{self, Certificates, certificates::Wanted};
 
 pub(super) fn run(args: &Check, globals: &Globals) -> Result<Outcome, Failure> {
     let started = Clock::System.now();
-    let files = if args.files.is_empty() {
-        vec![globals.locate()?]
-    } else {
-        args.files.clone()
-    };
+    let files = if args.files.is_empty() { vec![globals.locate()?] } else { args.files.clone() };
     let mut good = true;
     let mut reports = Vec::new();
     for file in files {
         let path = existing(&file)?;
         let checked = check(&path, Clock::System.now());
-        let refused =
-            checked.problems.has_errors() || (args.deny.is_some() && !checked.problems.is_empty());
+        let refused = checked.problems.has_errors() || (args.deny.is_some() && !checked.problems.is_empty());
         good &= !refused;
         match globals.format {
             Format::Text => show(&checked, refused, started, globals)?,
@@ -47,18 +41,11 @@ pub(super) fn run(args: &Check, globals: &Globals) -> Result<Outcome, Failure> {
 
 /// A folder stands for the configuration in it.
 fn existing(file: &Path) -> Result<PathBuf, Failure> {
-    let path = if file.is_dir() {
-        file.join("portcullis.toml")
-    } else {
-        file.to_path_buf()
-    };
+    let path = if file.is_dir() { file.join("portcullis.toml") } else { file.to_path_buf() };
     if path.exists() {
         return Ok(path);
     }
-    let message = format!(
-        "error[PC1001]: no configuration found: {} does not exist",
-        shown(&path)
-    );
+    let message = format!("error[PC1001]: no configuration found: {} does not exist", shown(&path));
     Err(Failure::new(Exit::CannotDo, message))
 }
 
@@ -74,75 +61,39 @@ fn check(path: &Path, now: Timestamp) -> Checked {
     match Plan::load(path, None) {
         Ok(compiled) => {
             let mut problems = compiled.warnings;
-            certificates(&compiled.plan.config, now, &mut problems);
-            problems.settle();
-            Checked {
-                plan: Some(compiled.plan),
-                problems,
-            }
+            machine(&compiled.plan.config, now, &mut problems);
+            Checked { plan: Some(compiled.plan), problems }
         }
         Err(mut problems) => {
             // The policies may be what is wrong; certificates are then worth a look all the same.
             if let Ok(loaded) = config::load(path) {
-                certificates(&loaded.config, now, &mut problems);
-                problems.settle();
+                machine(&loaded.config, now, &mut problems);
             }
-            Checked {
-                plan: None,
-                problems,
-            }
+            Checked { plan: None, problems }
         }
     }
 }
 
-/// Loads the certificates as start-up does. The internal authority makes its own, so that there is nothing to load
-/// before its first start.
-fn certificates(config: &Config, now: Timestamp, problems: &mut Problems) {
-    let internal = config.tls.certificates.value == config::Certificates::Internal;
-    if internal && !config.data_folder().join("ca").exists() {
-        return;
-    }
-    let loaded = Wanted::of(config, now)
-        .map_err(|finding| vec![finding])
-        .and_then(|wanted| Certificates::load(wanted, now).map_err(|rejected| rejected.0));
-    match loaded {
-        Ok((_certificates, warnings)) => tls::setup::report(&warnings, config, problems),
-        Err(findings) => tls::setup::report(&findings, config, problems),
-    }
+fn machine(config: &Config, now: Timestamp, problems: &mut Problems) {
+    ground::storage(config, problems);
+    // What is loaded here is loaded again by whoever serves.
+    drop(ground::certificates(config, now, problems));
+    problems.settle();
 }
 
 /// Findings on stderr, one line about the whole on stdout.
-fn show(
-    checked: &Checked,
-    refused: bool,
-    started: Timestamp,
-    globals: &Globals,
-) -> Result<(), Failure> {
+fn show(checked: &Checked, refused: bool, started: Timestamp, globals: &Globals) -> Result<(), Failure> {
     let took = Clock::System.now().since(started).as_millis();
-    globals
-        .out
-        .say(&checked.problems.render(globals.out.colors_errors()));
+    globals.out.say(&checked.problems.render(globals.out.colors_errors()));
     let findings = checked.problems.summary();
     match &checked.plan {
         Some(plan) if !refused => {
-            let also = if findings.is_empty() {
-                String::new()
-            } else {
-                format!(", {findings}")
-            };
-            globals
-                .out
-                .print(format_args!("ok: {}{also} ({took} ms)\n", contents(plan)))
+            let also = if findings.is_empty() { String::new() } else { format!(", {findings}") };
+            globals.out.print(format_args!("ok: {}{also} ({took} ms)\n", contents(plan)))
         }
         _ => {
-            let code = checked
-                .problems
-                .iter()
-                .next()
-                .map_or("CODE", |problem| problem.code);
-            globals.out.print(format_args!(
-                "{findings} ({took} ms). `portcullis config explain {code}` says more.\n"
-            ))
+            let code = checked.problems.iter().next().map_or("CODE", |problem| problem.code);
+            globals.out.print(format_args!("{findings} ({took} ms). `portcullis config explain {code}` says more.\n"))
         }
     }
 }
@@ -152,10 +103,7 @@ fn contents(plan: &Plan) -> String {
     let policies = plan.policies.count();
     [
         counted(plan.routes.routes().len(), "app"),
-        counted(
-            policies.written.saturating_add(policies.generated),
-            "policy",
-        ),
+        counted(policies.written.saturating_add(policies.generated), "policy"),
         format!("{} passed", counted(plan.tested.passed, "test")),
     ]
     .join(", ")

@@ -11,6 +11,7 @@ mod completions;
 mod config;
 mod demo;
 mod doctor;
+mod ground;
 mod health;
 mod help;
 mod init;

@@ -3,7 +3,7 @@
 //! The status is the real one. Causes stay in the log; the answer carries a sentence and the request id.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, COOKIE, HeaderMap, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 
 use super::refusal::Refusal;
@@ -29,21 +29,20 @@ pub(crate) struct Asked {
     authority: Option<String>,
     style: Style,
     navigates: bool,
+    /// Of a navigation only, for the way to the sign-in page.
+    cookies: HeaderMap,
 }
 
 impl Asked {
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
         let headers = request.headers();
-        let host = || {
-            headers
-                .get(http::header::HOST)
-                .and_then(|value| value.to_str().ok())
-        };
-        let authority = request
-            .uri()
-            .authority()
-            .map(http::uri::Authority::as_str)
-            .or_else(host);
+        let host = || headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
+        let navigates = navigation::is_navigation(request.method(), headers);
+        let mut cookies = HeaderMap::new();
+        for value in headers.get_all(COOKIE).iter().filter(|_| navigates) {
+            cookies.append(COOKIE, value.clone());
+        }
+        let authority = request.uri().authority().map(http::uri::Authority::as_str).or_else(host);
         Self {
             method: request.method().clone(),
             version: request.version(),
@@ -52,12 +51,9 @@ impl Asked {
                 .path_and_query()
                 .map_or_else(String::new, ToString::to_string),
             authority: authority.map(str::to_owned),
-            style: if navigation::wants_page(headers) {
-                Style::Page
-            } else {
-                Style::Problem
-            },
-            navigates: navigation::is_navigation(request.method(), headers),
+            style: if navigation::wants_page(headers) { Style::Page } else { Style::Problem },
+            navigates,
+            cookies,
         }
     }
 
@@ -237,7 +233,7 @@ fn sign_in(
     otherwise: Mishap,
 ) -> Response<Body> {
     let redirect = asked.navigates.then(|| asked.address()).flatten();
-    match redirect.and_then(|address| portal.to_sign_in(&address, cx)) {
+    match redirect.and_then(|address| portal.to_sign_in(&address, &asked.cookies, cx)) {
         Some(response) => response,
         None => failed(&otherwise, asked, cx),
     }

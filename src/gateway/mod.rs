@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use self::answer::Asked;
-use self::identity::{Assertions, statements};
+use self::identity::statements;
 use self::record::{Ledger, Record, admission};
 use self::refusal::Refusal;
 use crate::audit::{AnsweredBy, AuditLog};
@@ -33,7 +33,7 @@ use crate::message::cookie::Found;
 use crate::message::watch::Watched;
 use crate::message::{AdmitError, Body, CleanRequest, forwarded, security};
 use crate::plan::{Plan, RequestContext};
-use crate::portal::Portal;
+use crate::portal::{Assertions, Portal};
 use crate::route::Route;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
