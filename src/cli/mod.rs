@@ -4,6 +4,7 @@
 //! contract with scripts. Results go to stdout, everything else to stderr. No verb prints a secret that was not just
 //! made for the person who asked.
 
+mod admin;
 mod args;
 mod audit;
 mod check;
