@@ -101,7 +101,7 @@ class Browser:
 
     def sign_in(self, url, login, password, secret):
         """Both steps, starting where `url` sends a stranger; gives the status of the page that follows."""
-        page = self.fill(self.open(url), "password", {"login": login, "password": password})
+        page = self.fill(self.open(url), "password", {"name": login, "password": password})
         page = self.fill(page, "code", {"code": code(secret, int(time.time()) // 30)})
         if page[0] != 200:
             raise RuntimeError(f"sign-in ended with {page[0]} at {page[2]}:\n{page[1][:1500]}")
