@@ -40,7 +40,8 @@ fn name_in(accounts: &str, account: u32) -> Option<String> {
 mod tests {
     use super::{may_administer, name_in};
 
-    const ACCOUNTS: &str = "root:x:0:0:root:/root:/bin/sh\n\n# a comment\nportcullis:x:987:987::/:/usr/sbin/nologin\n";
+    const ACCOUNTS: &str =
+        "root:x:0:0:root:/root:/bin/sh\n\n# a comment\nportcullis:x:987:987::/:/usr/sbin/nologin\n";
 
     #[test]
     fn accounts_are_found_by_number() {

@@ -26,11 +26,18 @@ pub(crate) enum Call {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum PeopleCall {
     List,
-    Show { name: String },
+    Show {
+        name: String,
+    },
     Add(Addition),
     /// JSON lines; all of them or none.
-    Import { lines: Hidden },
-    Change { name: String, change: Change },
+    Import {
+        lines: Hidden,
+    },
+    Change {
+        name: String,
+        change: Change,
+    },
 }
 
 /// What to do with one person.
@@ -42,9 +49,15 @@ pub(crate) enum Change {
     Remove,
     /// Makes a fresh enrolment link.
     Enrol,
-    TwoFactorReset { reason: String },
-    GroupAdd { group: String },
-    GroupRemove { group: String },
+    TwoFactorReset {
+        reason: String,
+    },
+    GroupAdd {
+        group: String,
+    },
+    GroupRemove {
+        group: String,
+    },
 }
 
 /// A person to add.
@@ -87,12 +100,17 @@ pub(crate) enum Reply {
     Reloaded(Reloaded),
     People(Vec<Person>),
     Person(Person),
-    Invited { person: Person, link: Link },
+    Invited {
+        person: Person,
+        link: Link,
+    },
     Imported(Imported),
     Sessions(Vec<Session>),
     Session(Session),
     /// How many sessions were ended.
-    Revoked { sessions: usize },
+    Revoked {
+        sessions: usize,
+    },
 }
 
 /// What a reload put in force.
@@ -256,7 +274,9 @@ mod tests {
     fn a_call_is_read_back_as_written() {
         let calls = [
             Call::Reload,
-            Call::People(PeopleCall::Import { lines: "{\"name\":\"kim\"}\n".to_owned().into() }),
+            Call::People(PeopleCall::Import {
+                lines: "{\"name\":\"kim\"}\n".to_owned().into(),
+            }),
             Call::Sessions(SessionCall::Revoke(Which::All)),
         ];
         for call in calls {
@@ -269,14 +289,21 @@ mod tests {
 
     #[test]
     fn unknown_calls_and_unknown_fields_are_refused() {
-        for text in [r#""shutdown""#, r#"{"people":{"show":{"name":"kim","force":true}}}"#, r#"{"people":"all"}"#, "1"] {
+        for text in [
+            r#""shutdown""#,
+            r#"{"people":{"show":{"name":"kim","force":true}}}"#,
+            r#"{"people":"all"}"#,
+            "1",
+        ] {
             assert!(serde_json::from_str::<Call>(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn what_is_imported_is_not_logged() {
-        let call = Call::People(PeopleCall::Import { lines: "hunter2".to_owned().into() });
+        let call = Call::People(PeopleCall::Import {
+            lines: "hunter2".to_owned().into(),
+        });
         assert!(!format!("{call:?}").contains("hunter2"));
     }
 

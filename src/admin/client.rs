@@ -60,5 +60,9 @@ fn unreached(error: DialError) -> AskError {
     let (DialError::Refused(cause) | DialError::Connect(cause)) = error else {
         return AskError::Nobody;
     };
-    if cause.kind() == io::ErrorKind::PermissionDenied { AskError::Forbidden } else { AskError::Nobody }
+    if cause.kind() == io::ErrorKind::PermissionDenied {
+        AskError::Forbidden
+    } else {
+        AskError::Nobody
+    }
 }

@@ -6,7 +6,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::call::{Addition, AdminError, BadLine, Call, Change, Imported, Link, PeopleCall, Person, Reloaded, Reply, Session, SessionCall, Which};
+use super::call::{
+    Addition, AdminError, BadLine, Call, Change, Imported, Link, PeopleCall, Person, Reloaded,
+    Reply, Session, SessionCall, Which,
+};
 use crate::audit::{Actor, AuditLog, Unavailable};
 use crate::authn::Authenticator;
 use crate::authn::enrolment::Invitation;
@@ -32,7 +35,9 @@ pub(crate) struct Desk {
 
 impl fmt::Debug for Desk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Desk").field("serving", &self.reload.is_some()).finish_non_exhaustive()
+        f.debug_struct("Desk")
+            .field("serving", &self.reload.is_some())
+            .finish_non_exhaustive()
     }
 }
 
@@ -50,8 +55,12 @@ impl Desk {
             Call::People(call) => self.people(call, &actor).await,
             Call::Sessions(SessionCall::List { user }) => self.list_sessions(user.as_deref()),
             Call::Sessions(SessionCall::Show { id }) => {
-                let live = self.authenticator.sessions.get(&SessionId::new(id.as_str()));
-                live.map(|live| Reply::Session(self.session(&live))).ok_or_else(|| no_session(&id))
+                let live = self
+                    .authenticator
+                    .sessions
+                    .get(&SessionId::new(id.as_str()));
+                live.map(|live| Reply::Session(self.session(&live)))
+                    .ok_or_else(|| no_session(&id))
             }
             Call::Sessions(SessionCall::Revoke(which)) => self.revoke(which, &actor).await,
         }
@@ -63,8 +72,12 @@ impl Desk {
             return Err(AdminError::Unavailable("no server runs, so there is nothing to reload. The next start takes the configuration on disk".to_owned()));
         };
         let outcome = tokio::task::spawn_blocking(move || reload(actor)).await;
-        let outcome = outcome.map_err(|error| AdminError::Unavailable(format!("the reload did not come to its end: {error}")))?;
-        outcome.map(Reply::Reloaded).map_err(AdminError::ReloadRefused)
+        let outcome = outcome.map_err(|error| {
+            AdminError::Unavailable(format!("the reload did not come to its end: {error}"))
+        })?;
+        outcome
+            .map(Reply::Reloaded)
+            .map_err(AdminError::ReloadRefused)
     }
 
     async fn people(&self, call: PeopleCall, actor: &Actor) -> Result<Reply, AdminError> {
@@ -84,7 +97,10 @@ impl Desk {
                 let imported = self.recorded(told, actor, now).await?;
                 let incomplete = imported.iter().filter(|one| !one.complete);
                 let incomplete = incomplete.map(|one| one.user.login.clone()).collect();
-                Ok(Reply::Imported(Imported { people: imported.len(), incomplete }))
+                Ok(Reply::Imported(Imported {
+                    people: imported.len(),
+                    incomplete,
+                }))
             }
             PeopleCall::Add(addition) => {
                 let now = self.ready()?;
@@ -101,7 +117,12 @@ impl Desk {
         }
     }
 
-    async fn change(&self, name: &str, change: Change, now: Timestamp) -> Result<Told<Changed>, PeopleError> {
+    async fn change(
+        &self,
+        name: &str,
+        change: Change,
+        now: Timestamp,
+    ) -> Result<Told<Changed>, PeopleError> {
         let people = &self.authenticator.people;
         let told = match change {
             Change::Disable => people.disable(name, now).await?,
@@ -110,9 +131,14 @@ impl Desk {
             Change::GroupAdd { group } => people.add_to_group(name, &group, now).await?,
             Change::GroupRemove { group } => people.remove_from_group(name, &group, now).await?,
             Change::Enrol => return Ok(invited(people.enrol(name, now).await?)),
-            Change::TwoFactorReset { reason } => return Ok(invited(people.two_factor_reset(name, &reason, now).await?)),
+            Change::TwoFactorReset { reason } => {
+                return Ok(invited(people.two_factor_reset(name, &reason, now).await?));
+            }
         };
-        Ok(Told { value: (told.value, None), events: told.events })
+        Ok(Told {
+            value: (told.value, None),
+            events: told.events,
+        })
     }
 
     async fn add(&self, addition: Addition, now: Timestamp) -> Result<Told<Changed>, PeopleError> {
@@ -125,7 +151,10 @@ impl Desk {
             tenant: addition.tenant,
             contractor: addition.contractor,
         };
-        let Told { value: user, mut events } = people.add(person, now).await?;
+        let Told {
+            value: user,
+            mut events,
+        } = people.add(person, now).await?;
         if !addition.invite {
             return Ok(Told::new((user, None), events));
         }
@@ -147,24 +176,37 @@ impl Desk {
         let person = person(described);
         match invitation {
             None => Reply::Person(person),
-            Some(invitation) => Reply::Invited { person, link: self.link(&invitation) },
+            Some(invitation) => Reply::Invited {
+                person,
+                link: self.link(&invitation),
+            },
         }
     }
 
     fn link(&self, invitation: &Invitation) -> Link {
         let portal = self.authenticator.rules().portal.to_string();
         let url = format!("https://{portal}{ENROL}{}", invitation.token.expose());
-        Link { url: url.into(), portal, expires: invitation.expires.into() }
+        Link {
+            url: url.into(),
+            portal,
+            expires: invitation.expires.into(),
+        }
     }
 
     fn list_sessions(&self, user: Option<&str>) -> Result<Reply, AdminError> {
         let authenticator = &self.authenticator;
         let mut live = match user {
-            Some(name) => authenticator.sessions.of(&authenticator.people.find(name).map_err(refused)?.id),
+            Some(name) => {
+                authenticator
+                    .sessions
+                    .of(&authenticator.people.find(name).map_err(refused)?.id)
+            }
             None => authenticator.sessions.all(),
         };
         live.sort_by(|a, b| (a.signed_in_at, &a.id).cmp(&(b.signed_in_at, &b.id)));
-        Ok(Reply::Sessions(live.iter().map(|live| self.session(live)).collect()))
+        Ok(Reply::Sessions(
+            live.iter().map(|live| self.session(live)).collect(),
+        ))
     }
 
     async fn revoke(&self, which: Which, actor: &Actor) -> Result<Reply, AdminError> {
@@ -172,7 +214,10 @@ impl Desk {
         let now = self.ready()?;
         let sessions = match which {
             Which::Id(id) => {
-                let told = people.revoke_session(&SessionId::new(id.as_str()), now).await.map_err(refused)?;
+                let told = people
+                    .revoke_session(&SessionId::new(id.as_str()), now)
+                    .await
+                    .map_err(refused)?;
                 let ended = self.recorded(told, actor, now).await?;
                 ended.map(|_live| 1).ok_or_else(|| no_session(&id))?
             }
@@ -210,18 +255,30 @@ impl Desk {
     fn ready(&self) -> Result<Timestamp, AdminError> {
         match self.audit.stats().unavailable {
             None => Ok(self.clock.now()),
-            Some(why) => Err(AdminError::Unavailable(format!("nothing was changed, because it could not be recorded: {why}"))),
+            Some(why) => Err(AdminError::Unavailable(format!(
+                "nothing was changed, because it could not be recorded: {why}"
+            ))),
         }
     }
 
     /// Gives the result once what happened is in the log. Entries keep their order, so waiting for the last one is
     /// waiting for all.
-    async fn recorded<T>(&self, told: Told<T>, actor: &Actor, now: Timestamp) -> Result<T, AdminError> {
+    async fn recorded<T>(
+        &self,
+        told: Told<T>,
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Result<T, AdminError> {
         let Told { value, mut events } = told;
         let record = |event: Event| event.record(now).by(actor.clone());
         if let Some(last) = events.pop() {
-            events.into_iter().for_each(|event| self.audit.record(record(event)));
-            self.audit.record_durably(record(last)).await.map_err(unrecorded)?;
+            events
+                .into_iter()
+                .for_each(|event| self.audit.record(record(event)));
+            self.audit
+                .record_durably(record(last))
+                .await
+                .map_err(unrecorded)?;
         }
         Ok(value)
     }
@@ -229,7 +286,10 @@ impl Desk {
 
 fn invited(told: Told<(User, Invitation)>) -> Told<Changed> {
     let (user, invitation) = told.value;
-    Told { value: (user, Some(invitation)), events: told.events }
+    Told {
+        value: (user, Some(invitation)),
+        events: told.events,
+    }
 }
 
 fn no_session(id: &str) -> AdminError {
@@ -237,7 +297,9 @@ fn no_session(id: &str) -> AdminError {
 }
 
 fn unrecorded(why: Unavailable) -> AdminError {
-    AdminError::Unavailable(format!("the change was made, but it may be missing in the audit log: {why}"))
+    AdminError::Unavailable(format!(
+        "the change was made, but it may be missing in the audit log: {why}"
+    ))
 }
 
 fn refused(error: PeopleError) -> AdminError {
@@ -261,7 +323,13 @@ fn bad_line(LineProblem { line, problem }: LineProblem) -> BadLine {
 }
 
 fn person(described: Described) -> Person {
-    let Described { user, has_password, has_second_factor, recovery_codes_left, sessions } = described;
+    let Described {
+        user,
+        has_password,
+        has_second_factor,
+        recovery_codes_left,
+        sessions,
+    } = described;
     Person {
         id: user.id.to_string(),
         login: user.login,

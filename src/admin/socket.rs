@@ -9,7 +9,9 @@ use std::os::unix::net;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
@@ -45,7 +47,10 @@ impl ControlSocket {
     /// Listens at `path`, in place of a socket that nobody answers any more. Blocks.
     pub(crate) fn open(path: &Path) -> Result<Self, SocketError> {
         use std::os::unix::fs::FileTypeExt as _;
-        let failed = |source| SocketError::Io { path: path.to_owned(), source };
+        let failed = |source| SocketError::Io {
+            path: path.to_owned(),
+            source,
+        };
         if let Ok(found) = std::fs::symlink_metadata(path) {
             if !found.file_type().is_socket() {
                 return Err(SocketError::NoSocket(path.to_owned()));
@@ -56,13 +61,20 @@ impl ControlSocket {
             std::fs::remove_file(path).map_err(failed)?;
         }
         if let Some(folder) = path.parent() {
-            std::fs::DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(failed)?;
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o755)
+                .create(folder)
+                .map_err(failed)?;
         }
         let listener = net::UnixListener::bind(path).map_err(failed)?;
         // Whoever connects before this line is judged by account like everybody else.
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
-        Ok(Self { listener, path: path.to_owned() })
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+        })
     }
 
     /// Answers until the process drains; calls under way are then finished by the drain.
@@ -115,17 +127,29 @@ async fn answer(stream: UnixStream, desk: &Desk, server: u32) -> io::Result<()> 
 }
 
 /// Reads a call from an account that may make one, and carries it out.
-async fn converse(reader: impl AsyncBufRead + Unpin, caller: u32, server: u32, desk: &Desk) -> Result<Reply, AdminError> {
+async fn converse(
+    reader: impl AsyncBufRead + Unpin,
+    caller: u32,
+    server: u32,
+    desk: &Desk,
+) -> Result<Reply, AdminError> {
     if !account::may_administer(caller, server) {
         let (caller, server) = (account::name(caller), account::name(server));
-        tracing::warn!(caller, "an account that may not administer this server was refused at the admin socket");
+        tracing::warn!(
+            caller,
+            "an account that may not administer this server was refused at the admin socket"
+        );
         return Err(AdminError::NotPermitted(format!(
             "the account {caller} may not administer this server. Run the command as {server} or root"
         )));
     }
     let call = match timeout(PATIENCE, read_call(reader)).await {
         Ok(call) => call?,
-        Err(_elapsed) => return Err(AdminError::Unusable("the call did not arrive in time".to_owned())),
+        Err(_elapsed) => {
+            return Err(AdminError::Unusable(
+                "the call did not arrive in time".to_owned(),
+            ));
+        }
     };
     desk.perform(call, account::operator(caller)).await
 }
@@ -135,10 +159,15 @@ async fn read_call(reader: impl AsyncBufRead + Unpin) -> Result<Call, AdminError
     let limit = u64::try_from(LARGEST_CALL).unwrap_or(u64::MAX);
     let read = reader.take(limit).read_until(b'\n', &mut line).await;
     if let Err(error) = read {
-        return Err(AdminError::Unusable(format!("the call could not be read: {error}")));
+        return Err(AdminError::Unusable(format!(
+            "the call could not be read: {error}"
+        )));
     }
     if line.pop() != Some(b'\n') {
-        return Err(AdminError::Unusable(format!("the call has no end within {} MiB", LARGEST_CALL >> 20)));
+        return Err(AdminError::Unusable(format!(
+            "the call has no end within {} MiB",
+            LARGEST_CALL >> 20
+        )));
     }
     serde_json::from_slice(&line).map_err(|_not_shown| {
         AdminError::Unusable("the server does not know this call. It may be of another version than this command: restart it".to_owned())

@@ -40,13 +40,21 @@ pub(super) fn ask(config: &Config, call: &Call) -> Result<Option<Reply>, Failure
             let who = account::name(account::own());
             Err(Failure::new(
                 Exit::NotPermitted,
-                format!("the account {who} may not open {}. Run the command as root or as the account of the server", shown(socket)),
+                format!(
+                    "the account {who} may not open {}. Run the command as root or as the account of the server",
+                    shown(socket)
+                ),
             ))
         }
-        Err(error @ AskError::TooLarge) => Err(Failure::cannot(format!("{error}. Split the file; each part is imported as a whole"))),
+        Err(error @ AskError::TooLarge) => Err(Failure::cannot(format!(
+            "{error}. Split the file; each part is imported as a whole"
+        ))),
         Err(error @ AskError::Lost(_)) => Err(Failure::new(
             Exit::Unreachable,
-            format!("{}. Whether the change was made stands in the audit log: portcullis audit tail --no-follow", chain(&error)),
+            format!(
+                "{}. Whether the change was made stands in the audit log: portcullis audit tail --no-follow",
+                chain(&error)
+            ),
         )),
     }
 }
@@ -54,7 +62,8 @@ pub(super) fn ask(config: &Config, call: &Call) -> Result<Option<Reply>, Failure
 /// Opens what the server would open, works, and closes it again.
 fn here(globals: &Globals, config: &Config, call: Call) -> Result<Reply, Failure> {
     owned(config.data_folder())?;
-    let core = Core::open(open::plan(globals)?, Clock::System).map_err(|error| unopened(config, &error))?;
+    let core = Core::open(open::plan(globals)?, Clock::System)
+        .map_err(|error| unopened(config, &error))?;
     let desk = Desk {
         authenticator: Arc::clone(&core.authenticator),
         audit: Arc::clone(&core.audit),
@@ -69,13 +78,19 @@ fn here(globals: &Globals, config: &Config, call: Call) -> Result<Reply, Failure
 fn owned(folder: &Path) -> Result<(), Failure> {
     let own = account::own();
     // A folder that cannot be looked at is opened next, with better words about it.
-    let Some(owner) = std::fs::metadata(folder).ok().map(|found| found.uid()).filter(|owner| *owner != own) else {
+    let Some(owner) = std::fs::metadata(folder)
+        .ok()
+        .map(|found| found.uid())
+        .filter(|owner| *owner != own)
+    else {
         return Ok(());
     };
     let (folder, owner) = (shown(folder), account::name(owner));
     Err(Failure::new(
         Exit::NotPermitted,
-        format!("{folder} belongs to the account {owner}. Run the command as that account: sudo -u {owner} portcullis …"),
+        format!(
+            "{folder} belongs to the account {owner}. Run the command as that account: sudo -u {owner} portcullis …"
+        ),
     ))
 }
 
@@ -84,13 +99,17 @@ fn unopened(config: &Config, error: &OpenCoreError) -> Failure {
         let socket = shown(&config.server.admin_socket);
         return Failure::new(
             Exit::Unreachable,
-            format!("{held}, but nothing answers on its admin socket {socket}. It may be starting or stopping; or it was started with another [server] admin_socket"),
+            format!(
+                "{held}, but nothing answers on its admin socket {socket}. It may be starting or stopping; or it was started with another [server] admin_socket"
+            ),
         );
     }
     let exit = match error {
         OpenCoreError::Audit(_) | OpenCoreError::Keyring(_) => Exit::AuditUnwritable,
         OpenCoreError::Store(_) | OpenCoreError::People(_) => Exit::Unreachable,
-        OpenCoreError::Folder(_) | OpenCoreError::MasterKey { .. } | OpenCoreError::Key(_) => Exit::CannotDo,
+        OpenCoreError::Folder(_) | OpenCoreError::MasterKey { .. } | OpenCoreError::Key(_) => {
+            Exit::CannotDo
+        }
     };
     Failure::new(exit, chain(error))
 }
@@ -100,12 +119,17 @@ fn failure(error: AdminError) -> Failure {
     match error {
         AdminError::NotFound(text) | AdminError::Unusable(text) => Failure::cannot(text),
         AdminError::Lines(lines) => {
-            let lines: Vec<String> = lines.iter().map(|bad| format!("line {}: {}", bad.line, bad.problem)).collect();
+            let lines: Vec<String> = lines
+                .iter()
+                .map(|bad| format!("line {}: {}", bad.line, bad.problem))
+                .collect();
             Failure::cannot(format!("{}\nnothing was imported", lines.join("\n")))
         }
         AdminError::LastAdministrator(name) => Failure::new(
             Exit::Stopped,
-            format!("stopped: {name} is the last person who can administer Portcullis. Make another first: portcullis user group add admins PERSON"),
+            format!(
+                "stopped: {name} is the last person who can administer Portcullis. Make another first: portcullis user group add admins PERSON"
+            ),
         ),
         AdminError::ReloadRefused(problems) => Failure::new(Exit::No, problems.trim_end()),
         AdminError::NotPermitted(text) => Failure::new(Exit::NotPermitted, text),
@@ -115,5 +139,8 @@ fn failure(error: AdminError) -> Failure {
 
 /// An answer that does not belong to the call: a server of another version.
 pub(super) fn unexpected() -> Failure {
-    Failure::new(Exit::Unreachable, "the server gave an answer to another question. It may be of another version than this command: restart it")
+    Failure::new(
+        Exit::Unreachable,
+        "the server gave an answer to another question. It may be of another version than this command: restart it",
+    )
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::args::{Check, Format};
 use super::outcome::Exit;
+use super::output::counted;
 use super::{Failure, Globals, Outcome, ground, shown};
 use crate::base::{Clock, Timestamp};
 use crate::config::{self, Config, Problems};
@@ -109,14 +110,6 @@ fn contents(plan: &Plan) -> String {
     .join(", ")
 }
 
-fn counted(count: usize, what: &str) -> String {
-    match (count, what.strip_suffix('y')) {
-        (1, _) => format!("1 {what}"),
-        (_, Some(stem)) => format!("{count} {stem}ies"),
-        (_, None) => format!("{count} {what}s"),
-    }
-}
-
 fn report(path: &Path, checked: &Checked, refused: bool) -> serde_json::Value {
     let served = checked.plan.as_ref().map(|plan| {
         let policies = plan.policies.count();
@@ -136,16 +129,4 @@ fn report(path: &Path, checked: &Checked, refused: bool) -> serde_json::Value {
         "problems": checked.problems.to_json(),
         "serves": served,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::counted;
-
-    #[test]
-    fn counts_carry_what_they_count() {
-        assert_eq!(counted(1, "policy"), "1 policy");
-        assert_eq!(counted(0, "policy"), "0 policies");
-        assert_eq!(counted(2, "app"), "2 apps");
-    }
 }

@@ -120,6 +120,16 @@ impl Output {
     }
 }
 
+/// `1 app`, `2 apps`, `2 policies`, `2 people`.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    match (count, what, what.strip_suffix('y')) {
+        (1, _, _) => format!("1 {what}"),
+        (_, "person", _) => format!("{count} people"),
+        (_, _, Some(stem)) => format!("{count} {stem}ies"),
+        (_, _, None) => format!("{count} {what}s"),
+    }
+}
+
 /// Columns two blanks apart, the last one as long as it is.
 pub(crate) fn aligned(heads: &[&str], rows: &[Vec<String>]) -> String {
     let heads: Vec<String> = heads.iter().map(|head| (*head).to_owned()).collect();
@@ -145,7 +155,15 @@ pub(crate) fn aligned(heads: &[&str], rows: &[Vec<String>]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::aligned;
+    use super::{aligned, counted};
+
+    #[test]
+    fn counts_carry_what_they_count() {
+        assert_eq!(counted(1, "policy"), "1 policy");
+        assert_eq!(counted(0, "policy"), "0 policies");
+        assert_eq!(counted(2, "app"), "2 apps");
+        assert_eq!(counted(3, "person"), "3 people");
+    }
 
     #[test]
     fn columns_stand_under_their_heads() {

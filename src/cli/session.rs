@@ -7,7 +7,15 @@ use super::user::{counted, local};
 use super::{Failure, Globals, Outcome};
 use crate::admin::call::{Call, Reply, Session, SessionCall, Which};
 
-const HEADS: [&str; 7] = ["ID", "PERSON", "SIGNED IN", "LAST SEEN", "DEVICE", "FROM", "METHODS"];
+const HEADS: [&str; 7] = [
+    "ID",
+    "PERSON",
+    "SIGNED IN",
+    "LAST SEEN",
+    "DEVICE",
+    "FROM",
+    "METHODS",
+];
 const UNKNOWN: &str = "-";
 
 pub(super) fn run(verb: &Verb, globals: &Globals) -> Result<Outcome, Failure> {
@@ -29,7 +37,9 @@ fn list(user: Option<String>, globals: &Globals) -> Result<Outcome, Failure> {
     let sessions = sessions(globals, user)?;
     match globals.format {
         Format::Text if sessions.is_empty() => globals.out.note("no session is in force"),
-        Format::Text => globals.out.table(&HEADS, &sessions.iter().map(row).collect::<Vec<_>>())?,
+        Format::Text => globals
+            .out
+            .table(&HEADS, &sessions.iter().map(row).collect::<Vec<_>>())?,
         Format::Json => globals.out.print_json(Format::Json, &sessions)?,
         Format::Jsonl => {
             for session in &sessions {
@@ -55,15 +65,23 @@ fn row(session: &Session) -> Vec<String> {
 fn device(session: &Session) -> String {
     // What a browser calls itself is a stranger's text; it must not move the operator's cursor.
     let name = session.user_agent.as_deref().unwrap_or(UNKNOWN);
-    name.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+    name.chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect()
 }
 
 fn from(session: &Session) -> String {
-    session.address.map_or_else(|| UNKNOWN.to_owned(), |address| address.to_string())
+    session
+        .address
+        .map_or_else(|| UNKNOWN.to_owned(), |address| address.to_string())
 }
 
 fn show(id: &str, globals: &Globals) -> Result<Outcome, Failure> {
-    let Reply::Session(session) = perform(globals, Call::Sessions(SessionCall::Show { id: id.to_owned() }))? else {
+    let Reply::Session(session) = perform(
+        globals,
+        Call::Sessions(SessionCall::Show { id: id.to_owned() }),
+    )?
+    else {
         return Err(unexpected());
     };
     if globals.format != Format::Text {
@@ -73,15 +91,25 @@ fn show(id: &str, globals: &Globals) -> Result<Outcome, Failure> {
     let lines = [
         ("id", session.id.clone()),
         ("person", format!("{} ({})", session.login, session.email)),
-        ("signed in", local(session.signed_in, "%Y-%m-%d %H:%M:%S %Z")),
+        (
+            "signed in",
+            local(session.signed_in, "%Y-%m-%d %H:%M:%S %Z"),
+        ),
         ("verified", local(session.verified, "%Y-%m-%d %H:%M:%S %Z")),
-        ("last seen", local(session.last_seen, "%Y-%m-%d %H:%M:%S %Z")),
+        (
+            "last seen",
+            local(session.last_seen, "%Y-%m-%d %H:%M:%S %Z"),
+        ),
         ("methods", session.methods.join("+")),
         ("device", device(&session)),
         ("from", from(&session)),
         ("hosts", session.hosts.join(" ")),
     ];
-    globals.out.print(lines.map(|(what, value)| format!("{what:<9}  {value}\n")).concat())?;
+    globals.out.print(
+        lines
+            .map(|(what, value)| format!("{what:<9}  {value}\n"))
+            .concat(),
+    )?;
     Ok(Outcome::Done)
 }
 
@@ -92,15 +120,21 @@ fn revoke(args: &Revoke, globals: &Globals) -> Result<Outcome, Failure> {
         (None, None) => Which::All,
     };
     asked(&which, globals)?;
-    let Reply::Revoked { sessions } = perform(globals, Call::Sessions(SessionCall::Revoke(which)))? else {
+    let Reply::Revoked { sessions } = perform(globals, Call::Sessions(SessionCall::Revoke(which)))?
+    else {
         return Err(unexpected());
     };
     match globals.format {
+        Format::Text if sessions == 0 => globals.out.note("no session is in force"),
         Format::Text => {
             let ended = counted(sessions, "session");
-            globals.out.print(format_args!("{ended} ended; streams they held open are cut\n"))?;
+            globals
+                .out
+                .print(format_args!("{ended} ended, with every stream held open\n"))?;
         }
-        format => globals.out.print_json(format, &serde_json::json!({ "sessions": sessions }))?,
+        format => globals
+            .out
+            .print_json(format, &serde_json::json!({ "sessions": sessions }))?,
     }
     Ok(Outcome::Done)
 }
@@ -121,6 +155,9 @@ fn asked(which: &Which, globals: &Globals) -> Result<(), Failure> {
     }
     Err(Failure::new(
         Exit::Stopped,
-        format!("stopped: {} of {whose} stay in force. To end them without a question: --yes", counted(count, "session")),
+        format!(
+            "stopped: {} of {whose} stay in force. To end them without a question: --yes",
+            counted(count, "session")
+        ),
     ))
 }

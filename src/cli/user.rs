@@ -11,31 +11,61 @@ use super::admin::{perform, unexpected};
 use super::args::{Format, TwoFactor, User, UserAdd, UserGroup};
 use super::outcome::Exit;
 use super::{Failure, Globals, Outcome, shown};
-use crate::admin::call::{Addition, Call, Change, Imported, Link, Moment, PeopleCall, Person, Reply};
+use crate::admin::call::{
+    Addition, Call, Change, Imported, Link, Moment, PeopleCall, Person, Reply,
+};
 use crate::authn::people::ADMINISTRATORS;
 
 const STANDARD_INPUT: &str = "-";
-const HEADS: [&str; 7] = ["NAME", "E-MAIL", "GROUPS", "STATE", "SECOND FACTOR", "SESSIONS", "LAST SIGN-IN"];
+const HEADS: [&str; 7] = [
+    "NAME",
+    "E-MAIL",
+    "GROUPS",
+    "STATE",
+    "SECOND FACTOR",
+    "SESSIONS",
+    "LAST SIGN-IN",
+];
 
 pub(super) fn run(verb: &User, globals: &Globals) -> Result<Outcome, Failure> {
     match verb {
         User::Add(args) => add(args, globals),
         User::List => list(globals),
         User::Show { name } => show(name, globals),
-        User::Disable { name } => change(globals, name, Change::Disable, "disabled; their sessions have ended"),
+        User::Disable { name } => change(
+            globals,
+            name,
+            Change::Disable,
+            "disabled; their sessions have ended",
+        ),
         User::Enable { name } => change(globals, name, Change::Enable, "may sign in again"),
         User::Remove { name } => remove(name, globals),
         User::Enrol { name } => change(globals, name, Change::Enrol, ""),
         User::Import { file } => import(file, globals),
-        User::TwoFactor(TwoFactor::Reset { name, reason }) => {
-            change(globals, name, Change::TwoFactorReset { reason: reason.clone() }, "")
-        }
-        User::Group(UserGroup::Add { group, name }) => {
-            change(globals, name, Change::GroupAdd { group: group.clone() }, &format!("is in {group}"))
-        }
-        User::Group(UserGroup::Remove { group, name }) => {
-            change(globals, name, Change::GroupRemove { group: group.clone() }, &format!("is not in {group}"))
-        }
+        User::TwoFactor(TwoFactor::Reset { name, reason }) => change(
+            globals,
+            name,
+            Change::TwoFactorReset {
+                reason: reason.clone(),
+            },
+            "",
+        ),
+        User::Group(UserGroup::Add { group, name }) => change(
+            globals,
+            name,
+            Change::GroupAdd {
+                group: group.clone(),
+            },
+            &format!("is in {group}"),
+        ),
+        User::Group(UserGroup::Remove { group, name }) => change(
+            globals,
+            name,
+            Change::GroupRemove {
+                group: group.clone(),
+            },
+            &format!("is not in {group}"),
+        ),
     }
 }
 
@@ -54,16 +84,32 @@ fn add(args: &UserAdd, globals: &Globals) -> Result<Outcome, Failure> {
         contractor: args.contractor,
         invite: !args.no_invite,
     };
-    told(globals, people(globals, PeopleCall::Add(addition))?, "added")
+    told(
+        globals,
+        people(globals, PeopleCall::Add(addition))?,
+        "added",
+    )
 }
 
 fn change(globals: &Globals, name: &str, change: Change, done: &str) -> Result<Outcome, Failure> {
-    let reply = people(globals, PeopleCall::Change { name: name.to_owned(), change })?;
+    let reply = people(
+        globals,
+        PeopleCall::Change {
+            name: name.to_owned(),
+            change,
+        },
+    )?;
     told(globals, reply, done)
 }
 
 fn remove(name: &str, globals: &Globals) -> Result<Outcome, Failure> {
-    let Reply::Person(person) = people(globals, PeopleCall::Show { name: name.to_owned() })? else {
+    let Reply::Person(person) = people(
+        globals,
+        PeopleCall::Show {
+            name: name.to_owned(),
+        },
+    )?
+    else {
         return Err(unexpected());
     };
     let question = format!(
@@ -73,7 +119,13 @@ fn remove(name: &str, globals: &Globals) -> Result<Outcome, Failure> {
         counted(person.sessions, "session")
     );
     if !globals.agrees(&question) {
-        return Err(Failure::new(Exit::Stopped, format!("stopped: {} was not removed. To remove without a question: --yes", person.login)));
+        return Err(Failure::new(
+            Exit::Stopped,
+            format!(
+                "stopped: {} was not removed. To remove without a question: --yes",
+                person.login
+            ),
+        ));
     }
     change(globals, &person.login, Change::Remove, "removed")
 }
@@ -81,10 +133,15 @@ fn remove(name: &str, globals: &Globals) -> Result<Outcome, Failure> {
 /// Prints what a change led to: the link that it made, or that it is done.
 fn told(globals: &Globals, reply: Reply, done: &str) -> Result<Outcome, Failure> {
     match (globals.format, reply) {
-        (Format::Text, Reply::Invited { link, .. }) => globals.out.print(format_args!("{}\n", invitation(&link)))?,
-        (Format::Text, Reply::Person(person)) => globals.out.print(format_args!("{}: {done}\n", person.login))?,
+        (Format::Text, Reply::Invited { link, .. }) => {
+            globals.out.print(format_args!("{}\n", invitation(&link)))?
+        }
+        (Format::Text, Reply::Person(person)) => globals
+            .out
+            .print(format_args!("{}: {done}\n", person.login))?,
         (format, Reply::Invited { person, link }) => {
-            let value = serde_json::json!({ "person": person, "link": link.url, "expires": link.expires });
+            let value =
+                serde_json::json!({ "person": person, "link": link.url, "expires": link.expires });
             globals.out.print_json(format, &value)?;
         }
         (format, Reply::Person(person)) => globals.out.print_json(format, &person)?,
@@ -107,8 +164,12 @@ fn list(globals: &Globals) -> Result<Outcome, Failure> {
         return Err(unexpected());
     };
     match globals.format {
-        Format::Text if everybody.is_empty() => globals.out.note("nobody yet. To add the first person: portcullis user add NAME --admin"),
-        Format::Text => globals.out.table(&HEADS, &everybody.iter().map(row).collect::<Vec<_>>())?,
+        Format::Text if everybody.is_empty() => globals
+            .out
+            .note("nobody yet. To add the first person: portcullis user add NAME --admin"),
+        Format::Text => globals
+            .out
+            .table(&HEADS, &everybody.iter().map(row).collect::<Vec<_>>())?,
         Format::Json => globals.out.print_json(Format::Json, &everybody)?,
         Format::Jsonl => {
             for person in &everybody {
@@ -132,7 +193,13 @@ fn row(person: &Person) -> Vec<String> {
 }
 
 fn show(name: &str, globals: &Globals) -> Result<Outcome, Failure> {
-    let Reply::Person(person) = people(globals, PeopleCall::Show { name: name.to_owned() })? else {
+    let Reply::Person(person) = people(
+        globals,
+        PeopleCall::Show {
+            name: name.to_owned(),
+        },
+    )?
+    else {
         return Err(unexpected());
     };
     match globals.format {
@@ -159,7 +226,9 @@ fn card(person: &Person) -> String {
         ("added", local(person.created, "%Y-%m-%d %H:%M %Z")),
         ("last sign-in", last_sign_in(person)),
     ];
-    lines.map(|(what, value)| format!("{what:<14}  {value}\n")).concat()
+    lines
+        .map(|(what, value)| format!("{what:<14}  {value}\n"))
+        .concat()
 }
 
 fn groups(person: &Person) -> String {
@@ -168,7 +237,9 @@ fn groups(person: &Person) -> String {
 }
 
 fn last_sign_in(person: &Person) -> String {
-    person.last_sign_in.map_or_else(|| "never".to_owned(), |at| local(at, "%Y-%m-%d %H:%M %Z"))
+    person
+        .last_sign_in
+        .map_or_else(|| "never".to_owned(), |at| local(at, "%Y-%m-%d %H:%M %Z"))
 }
 
 fn yes_no(value: bool) -> String {
@@ -177,22 +248,41 @@ fn yes_no(value: bool) -> String {
 
 /// `1 session`, `2 sessions`.
 pub(super) fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+    if count == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{count} {what}s")
+    }
 }
 
 /// A time where the operator is.
 pub(super) fn local(moment: Moment, format: &str) -> String {
-    moment.0.to_jiff().to_zoned(TimeZone::system()).strftime(format).to_string()
+    moment
+        .0
+        .to_jiff()
+        .to_zoned(TimeZone::system())
+        .strftime(format)
+        .to_string()
 }
 
 fn import(file: &Path, globals: &Globals) -> Result<Outcome, Failure> {
     let lines = read(file)?;
-    let Reply::Imported(Imported { people, incomplete }) = people(globals, PeopleCall::Import { lines: lines.into() })? else {
+    let Reply::Imported(Imported { people, incomplete }) = people(
+        globals,
+        PeopleCall::Import {
+            lines: lines.into(),
+        },
+    )?
+    else {
         return Err(unexpected());
     };
     match globals.format {
         Format::Text => {
-            let counted = if people == 1 { "1 person".to_owned() } else { format!("{people} people") };
+            let counted = if people == 1 {
+                "1 person".to_owned()
+            } else {
+                format!("{people} people")
+            };
             globals.out.print(format_args!("{counted} imported\n"))?;
             for name in incomplete {
                 globals.out.note(format_args!("{name} cannot sign in yet. To print an enrolment link: portcullis user enrol {name}"));

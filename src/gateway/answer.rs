@@ -36,13 +36,21 @@ pub(crate) struct Asked {
 impl Asked {
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
         let headers = request.headers();
-        let host = || headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
+        let host = || {
+            headers
+                .get(http::header::HOST)
+                .and_then(|value| value.to_str().ok())
+        };
         let navigates = navigation::is_navigation(request.method(), headers);
         let mut cookies = HeaderMap::new();
         for value in headers.get_all(COOKIE).iter().filter(|_| navigates) {
             cookies.append(COOKIE, value.clone());
         }
-        let authority = request.uri().authority().map(http::uri::Authority::as_str).or_else(host);
+        let authority = request
+            .uri()
+            .authority()
+            .map(http::uri::Authority::as_str)
+            .or_else(host);
         Self {
             method: request.method().clone(),
             version: request.version(),
@@ -51,7 +59,11 @@ impl Asked {
                 .path_and_query()
                 .map_or_else(String::new, ToString::to_string),
             authority: authority.map(str::to_owned),
-            style: if navigation::wants_page(headers) { Style::Page } else { Style::Problem },
+            style: if navigation::wants_page(headers) {
+                Style::Page
+            } else {
+                Style::Problem
+            },
             navigates,
             cookies,
         }

@@ -11,6 +11,13 @@ pub(crate) const ASSETS: &str = "/.portcullis/assets/";
 /// Where an app host turns a hand-over code into its own cookie.
 pub(crate) const CALLBACK: &str = "/.portcullis/callback";
 
+/// Leads to [`SIGN_OUT`] on the portal, so that apps can link to it.
+pub(crate) const SIGN_OUT_HERE: &str = "/.portcullis/sign-out";
+/// The keys that upstreams check identity assertions with.
+pub(crate) const JWKS: &str = "/.well-known/portcullis/jwks.json";
+/// What else upstreams have to know to verify an assertion.
+pub(crate) const DISCOVERY: &str = "/.well-known/portcullis/configuration";
+
 /// The launcher.
 pub(crate) const APPS: &str = "/";
 pub(crate) const SIGN_IN: &str = "/sign-in";
@@ -25,20 +32,13 @@ pub(crate) const SESSIONS: &str = "/account/sessions";
 pub(crate) const END_SESSION: &str = "/account/sessions/end";
 pub(crate) const END_ALL_SESSIONS: &str = "/account/sessions/end-all";
 pub(crate) const RECOVERY_CODES: &str = "/account/recovery-codes";
+/// Fresh codes, shown until the person says that they are stored.
+pub(crate) const NEW_CODES: &str = "/account/recovery-codes/new";
+pub(crate) const NEW_CODES_FILE: &str = "/account/recovery-codes/new.txt";
 /// The three-way light and dark switch.
 pub(crate) const THEME: &str = "/theme";
 /// Followed by the secret part of an enrolment link.
 pub(crate) const ENROL: &str = "/enrol/";
-/// The codes that were just made, until they are stored.
-pub(crate) const NEW_RECOVERY_CODES: &str = "/account/recovery-codes/new";
-/// The same as a plain-text file.
-pub(crate) const RECOVERY_CODES_TEXT: &str = "/account/recovery-codes/new.txt";
 /// The steps after the link; no token of a link has these forms.
 pub(crate) const ENROL_PASSWORD: &str = "/enrol/password";
 pub(crate) const ENROL_FACTOR: &str = "/enrol/second-factor";
-/// On an app's host: leads to the portal, where one signs out.
-pub(crate) const APP_SIGN_OUT: &str = "/.portcullis/sign-out";
-/// Public keys of the identity assertion (RFC 7517).
-pub(crate) const KEY_SET: &str = "/.well-known/portcullis/jwks.json";
-/// What upstreams have to know to verify an assertion.
-pub(crate) const DISCOVERY: &str = "/.well-known/portcullis/configuration";

@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, RETRY_AFTER, SET_COOKIE};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, RETRY_AFTER, SET_COOKIE,
+};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::audit::Unavailable;
@@ -40,12 +42,22 @@ pub(super) enum Stop {
 pub(super) type Outcome = Result<Answer, Stop>;
 
 impl Answer {
-    pub(super) fn of(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Self {
+    pub(super) fn of(
+        status: StatusCode,
+        content_type: &'static str,
+        body: impl Into<Body>,
+    ) -> Self {
         let mut response = Response::new(body.into());
         *response.status_mut() = status;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         security::own_answer(response.headers_mut());
-        Self { response, reason: Reason::OwnPage, person: None }
+        Self {
+            response,
+            reason: Reason::OwnPage,
+            person: None,
+        }
     }
 
     pub(super) fn page(page: &impl Page) -> Self {
@@ -57,7 +69,11 @@ impl Answer {
         let mut response = Response::new(Body::Empty);
         *response.status_mut() = StatusCode::SEE_OTHER;
         security::own_answer(response.headers_mut());
-        let answer = Self { response, reason: Reason::OwnPage, person: None };
+        let answer = Self {
+            response,
+            reason: Reason::OwnPage,
+            person: None,
+        };
         answer.with(LOCATION, location)
     }
 
@@ -100,7 +116,12 @@ impl Answer {
     /// Does this answer set or clear the session cookie of that name?
     pub(super) fn sets_session(&self, name: &str) -> bool {
         let mut cookies = self.response.headers().get_all(SET_COOKIE).iter();
-        cookies.any(|cookie| cookie.as_bytes().strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'=')))
+        cookies.any(|cookie| {
+            cookie
+                .as_bytes()
+                .strip_prefix(name.as_bytes())
+                .is_some_and(|rest| rest.first() == Some(&b'='))
+        })
     }
 
     /// Others may keep it.
@@ -151,12 +172,16 @@ impl From<Answer> for Stop {
 
 impl From<AuthnError> for Stop {
     fn from(error: AuthnError) -> Self {
-        tracing::error!(error = &error as &dyn std::error::Error, "a page of the portal could not be served");
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "a page of the portal could not be served"
+        );
         Self::Mishap(match error {
             AuthnError::Password(PasswordError::Overloaded) => Mishap::Overloaded,
-            AuthnError::Password(_) | AuthnError::Store(_) | AuthnError::Key(_) | AuthnError::Secret(_) => {
-                Mishap::StoreUnavailable
-            }
+            AuthnError::Password(_)
+            | AuthnError::Store(_)
+            | AuthnError::Key(_)
+            | AuthnError::Secret(_) => Mishap::StoreUnavailable,
         })
     }
 }
@@ -169,27 +194,38 @@ impl From<StoreError> for Stop {
 
 impl From<PeopleError> for Stop {
     fn from(error: PeopleError) -> Self {
-        tracing::error!(error = &error as &dyn std::error::Error, "a page of the portal could not be served");
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "a page of the portal could not be served"
+        );
         Self::Mishap(Mishap::StoreUnavailable)
     }
 }
 
 impl From<KeyError> for Stop {
     fn from(error: KeyError) -> Self {
-        tracing::error!(error = &error as &dyn std::error::Error, "a page of the portal could not be served");
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "a page of the portal could not be served"
+        );
         Self::Mishap(Mishap::SignerUnavailable)
     }
 }
 
 impl From<Unavailable> for Stop {
     fn from(error: Unavailable) -> Self {
-        tracing::error!(error = &error as &dyn std::error::Error, "a change could not be recorded");
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "a change could not be recorded"
+        );
         Self::Mishap(Mishap::AuditUnavailable)
     }
 }
 
 impl From<TooFast> for Stop {
     fn from(limited: TooFast) -> Self {
-        Self::Mishap(Mishap::RateLimited { wait: std::time::Duration::from_secs(limited.retry_after()) })
+        Self::Mishap(Mishap::RateLimited {
+            wait: std::time::Duration::from_secs(limited.retry_after()),
+        })
     }
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use super::answer::{Answer, Outcome};
 use super::visit::Visit;
 use crate::authn::Principal;
-use crate::authz::{AccessRequest, Action, Caller, Circumstances, Decision, Denial, Remedy, Target};
+use crate::authz::{
+    AccessRequest, Action, Caller, Circumstances, Decision, Denial, Remedy, Target,
+};
 use crate::base::{Authority, Host, Reason};
 use crate::config::{Explain, HostPattern};
 use crate::pages::{Access, Apps, Tile, words};
@@ -22,7 +24,9 @@ pub(super) fn show(visit: &Visit<'_>) -> Outcome {
     let person = visit.signed_in()?;
     let query = visit.query.text("q").trim();
     let routes = visit.plan().routes.routes().iter();
-    let mut tiles: Vec<Tile> = routes.filter_map(|route| tile(visit, person, route)).collect();
+    let mut tiles: Vec<Tile> = routes
+        .filter_map(|route| tile(visit, person, route))
+        .collect();
     tiles.sort_by_key(|tile| (tile.title.to_lowercase(), tile.address.clone()));
     let total = tiles.len();
     tiles.retain(|tile| matches(tile, query));
@@ -42,23 +46,37 @@ pub(super) fn show(visit: &Visit<'_>) -> Outcome {
 /// Every word of the search stands somewhere on the tile.
 fn matches(tile: &Tile, query: &str) -> bool {
     let text = format!("{} {} {}", tile.title, tile.description, tile.address).to_lowercase();
-    query.to_lowercase().split_whitespace().all(|word| text.contains(word))
+    query
+        .to_lowercase()
+        .split_whitespace()
+        .all(|word| text.contains(word))
 }
 
 fn notice(visit: &Visit<'_>, person: &Principal) -> Result<Option<String>, super::answer::Stop> {
-    let left = visit.portal.auth.people.show(&person.login)?.recovery_codes_left;
+    let left = visit
+        .portal
+        .auth
+        .people
+        .show(&person.login)?
+        .recovery_codes_left;
     let tell = visit.query.get("codes").is_some() || left <= FEW_CODES;
     Ok(tell.then(|| words::recovery_codes_left(left)))
 }
 
 /// Path of an app's first page.
 pub(super) fn start_of(route: &Route) -> String {
-    if route.prefix == "/" { route.prefix.clone() } else { format!("{}/", route.prefix) }
+    if route.prefix == "/" {
+        route.prefix.clone()
+    } else {
+        format!("{}/", route.prefix)
+    }
 }
 
 /// `None` for what this person should not know of, and for hosts that are a pattern.
 fn tile(visit: &Visit<'_>, person: &Arc<Principal>, route: &Route) -> Option<Tile> {
-    let HostPattern::Exact(host) = &route.host else { return None };
+    let HostPattern::Exact(host) = &route.host else {
+        return None;
+    };
     let path = start_of(route);
     let question = AccessRequest {
         caller: Caller::Person(person),
@@ -73,12 +91,23 @@ fn tile(visit: &Visit<'_>, person: &Arc<Principal>, route: &Route) -> Option<Til
     };
     let access = match visit.plan().policies.decide(&question) {
         Decision::Allow(_permit) => Access::Open,
-        Decision::Deny(denial) if matches!(denial.remedy, Remedy::StepUp(_)) => Access::NeedsConfirm,
-        Decision::Deny(denial) if route.hidden || denial.hide || route.explain == Explain::None => return None,
+        Decision::Deny(denial) if matches!(denial.remedy, Remedy::StepUp(_)) => {
+            Access::NeedsConfirm
+        }
+        Decision::Deny(denial) if route.hidden || denial.hide || route.explain == Explain::None => {
+            return None;
+        }
         Decision::Deny(denial) => Access::Locked { why: why(&denial) },
     };
-    let authority = Authority { host: Host::clone(host), port: visit.plan().portal().port };
-    let shown = if route.prefix == "/" { host.to_string() } else { format!("{host}{}", route.prefix) };
+    let authority = Authority {
+        host: Host::clone(host),
+        port: visit.plan().portal().port,
+    };
+    let shown = if route.prefix == "/" {
+        host.to_string()
+    } else {
+        format!("{host}{}", route.prefix)
+    };
     Some(Tile {
         title: route.title.clone(),
         description: route.description.clone().unwrap_or_default(),

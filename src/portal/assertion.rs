@@ -56,7 +56,10 @@ pub(crate) struct Assertions {
 
 impl Assertions {
     pub(crate) fn new(signer: TokenSigner) -> Self {
-        Self { signer: ArcSwap::from_pointee(signer), remembered: DashMap::new() }
+        Self {
+            signer: ArcSwap::from_pointee(signer),
+            remembered: DashMap::new(),
+        }
     }
 
     /// The public keys that verify assertions, as a JWK set (RFC 7517).
@@ -123,11 +126,20 @@ impl Assertions {
             groups: principal.groups.iter().map(String::as_str).collect(),
             tenant: &principal.tenant,
             sid: principal.session.id.as_str(),
-            amr: principal.session.methods.iter().map(|method| method.code()).collect(),
+            amr: principal
+                .session
+                .methods
+                .iter()
+                .map(|method| method.code())
+                .collect(),
             auth_time: principal.session.verified_at.secs(),
         };
-        let token = self.signer.load().sign(TokenType::Assertion, &claims, now)?;
-        let mut value = HeaderValue::try_from(token).map_err(|_never| KeyError::Refused("write an assertion"))?;
+        let token = self
+            .signer
+            .load()
+            .sign(TokenType::Assertion, &claims, now)?;
+        let mut value = HeaderValue::try_from(token)
+            .map_err(|_never| KeyError::Refused("write an assertion"))?;
         value.set_sensitive(true);
         Ok(value)
     }

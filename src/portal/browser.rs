@@ -24,9 +24,14 @@ const SYSTEMS: [(&str, &str); 7] = [
 
 /// `Firefox on Linux`.
 pub(super) fn describe(user_agent: Option<&str>) -> String {
-    let Some(text) = user_agent else { return "A browser without a name".to_owned() };
+    let Some(text) = user_agent else {
+        return "A browser without a name".to_owned();
+    };
     let find = |names: &[(&str, &'static str)]| {
-        names.iter().find(|(mark, _name)| text.contains(mark)).map(|(_mark, name)| *name)
+        names
+            .iter()
+            .find(|(mark, _name)| text.contains(mark))
+            .map(|(_mark, name)| *name)
     };
     match (find(&BROWSERS), find(&SYSTEMS)) {
         (Some(browser), Some(system)) => format!("{browser} on {system}"),
@@ -43,7 +48,10 @@ mod tests {
     #[test]
     fn browsers_are_told_by_their_own_name() {
         for (agent, expected) in [
-            ("Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0", "Firefox on Linux"),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0",
+                "Firefox on Linux",
+            ),
             (
                 "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/128.0.0.0 Safari/537.36 Edg/128.0",
                 "Edge on Windows",

@@ -18,7 +18,7 @@ use crate::authn::sign_in::Confirmed as Judged;
 use crate::authz::{AccessRequest, Action, Caller, Circumstances, Decision, Target};
 use crate::config::Explain;
 use crate::message::cookie::Keep;
-use crate::pages::{Confirm, Confirmed, FormError, Method, words, paths};
+use crate::pages::{Confirm, Confirmed, FormError, Method, paths, words};
 use crate::plan::Plan;
 
 /// The refused request's method, in queries and forms. `method` is the factor's.
@@ -27,7 +27,11 @@ const VERB: &str = "verb";
 /// Address of this page for a refused `method` on `address`.
 pub(super) fn address(address: &str, method: &Verb, plan: &Plan) -> String {
     let (origin, address) = (plan.portal_origin(), encode(address));
-    format!("{origin}{}?{RETURN_TO}={address}&{VERB}={}", paths::CONFIRM, encode(method.as_str()))
+    format!(
+        "{origin}{}?{RETURN_TO}={address}&{VERB}={}",
+        paths::CONFIRM,
+        encode(method.as_str())
+    )
 }
 
 /// From a page of the account that wants a fresh second factor to this one, and back to that page.
@@ -47,10 +51,24 @@ struct Wish {
 
 impl Wish {
     fn read(visit: &Visit<'_>, fields: &Fields) -> Self {
-        let verb = fields.get(VERB).and_then(|text| Verb::from_bytes(text.as_bytes()).ok());
-        let known = [Verb::HEAD, Verb::POST, Verb::PUT, Verb::PATCH, Verb::DELETE, Verb::OPTIONS];
-        let verb = verb.filter(|verb| known.contains(verb)).unwrap_or(Verb::GET);
-        Self { destination: visit.destination(fields), verb }
+        let verb = fields
+            .get(VERB)
+            .and_then(|text| Verb::from_bytes(text.as_bytes()).ok());
+        let known = [
+            Verb::HEAD,
+            Verb::POST,
+            Verb::PUT,
+            Verb::PATCH,
+            Verb::DELETE,
+            Verb::OPTIONS,
+        ];
+        let verb = verb
+            .filter(|verb| known.contains(verb))
+            .unwrap_or(Verb::GET);
+        Self {
+            destination: visit.destination(fields),
+            verb,
+        }
     }
 
     /// Following a link again does what was asked for.
@@ -59,18 +77,27 @@ impl Wish {
     }
 
     fn request(&self) -> String {
-        let path = self.destination.to.as_ref().map_or(paths::APPS, ReturnTo::path);
+        let path = self
+            .destination
+            .to
+            .as_ref()
+            .map_or(paths::APPS, ReturnTo::path);
         format!("{} {path}", self.verb)
     }
 
     fn app(&self, visit: &Visit<'_>) -> String {
-        self.destination.app(visit.plan()).unwrap_or_else(|| visit.plan().brand.name.clone())
+        self.destination
+            .app(visit.plan())
+            .unwrap_or_else(|| visit.plan().brand.name.clone())
     }
 
     /// The policy's own words, where the route lets them be told.
     fn why(&self, visit: &Visit<'_>, person: &Arc<Principal>) -> Option<String> {
         let to = self.destination.to.as_ref()?;
-        let route = self.destination.route(visit.plan()).filter(|route| route.explain != Explain::None)?;
+        let route = self
+            .destination
+            .route(visit.plan())
+            .filter(|route| route.explain != Explain::None)?;
         let question = AccessRequest {
             caller: Caller::Person(person),
             action: Action::Http(self.verb.as_str()),
@@ -122,15 +149,23 @@ pub(super) async fn take(visit: &Visit<'_>, fields: &Fields) -> Outcome {
         Err((method, error)) => return Ok(visit.again(page(visit, &wish, method, vec![error])?)),
     };
     visit.count_attempt()?;
-    let judged = visit.portal.auth.sign_in.confirm(person, &factor, &visit.visitor()).await?;
+    let judged = visit
+        .portal
+        .auth
+        .sign_in
+        .confirm(person, &factor, &visit.visitor())
+        .await?;
     let again = |error| page(visit, &wish, method, vec![error]);
     Ok(match visit.told(judged).await? {
-        Judged::Yes { cookie, .. } => done(visit, &wish)?.cookie(visit.set_session(cookie.expose())),
+        Judged::Yes { cookie, .. } => {
+            done(visit, &wish)?.cookie(visit.set_session(cookie.expose()))
+        }
         Judged::Wrong => visit.again(again(second_factor::wrong(visit, method))?),
         Judged::Used => visit.again(again(FormError::at("code", words::CODE_USED))?),
-        Judged::TryLater(until) => {
-            visit.later(again(second_factor::try_later(visit, method, until))?, until)
-        }
+        Judged::TryLater(until) => visit.later(
+            again(second_factor::try_later(visit, method, until))?,
+            until,
+        ),
         Judged::SignInAgain => Answer::to(&wish.destination.after(paths::SIGN_IN))
             .cookie(visit.set_cookie(crate::authn::cookie::SIGN_IN, "", Keep::Never))
             .cookie(visit.clear_session()),
@@ -138,14 +173,25 @@ pub(super) async fn take(visit: &Visit<'_>, fields: &Fields) -> Outcome {
 }
 
 fn done(visit: &Visit<'_>, wish: &Wish) -> Outcome {
-    let to = wish.destination.to.as_ref().map_or_else(|| paths::APPS.to_owned(), ToString::to_string);
+    let to = wish
+        .destination
+        .to
+        .as_ref()
+        .map_or_else(|| paths::APPS.to_owned(), ToString::to_string);
     if wish.returns() {
         return Ok(Answer::to(&to));
     }
     let plan = visit.plan();
     let general = visit.portal.auth.rules().session.step_up;
-    let step_up = wish.destination.route(plan).map_or(general, |route| route.session.step_up);
-    let start = wish.destination.to.as_ref().zip(wish.destination.route(plan));
+    let step_up = wish
+        .destination
+        .route(plan)
+        .map_or(general, |route| route.session.step_up);
+    let start = wish
+        .destination
+        .to
+        .as_ref()
+        .zip(wish.destination.route(plan));
     let mut frame = visit.frame();
     // The session's cookie is another one from here on, and with it the tokens of forms.
     frame.csrf = None;
@@ -153,7 +199,9 @@ fn done(visit: &Visit<'_>, wish: &Wish) -> Outcome {
         frame,
         app: wish.app(visit),
         request: wish.request(),
-        open: start.map_or(to, |(to, route)| format!("https://{}{}", to.authority(), super::apps::start_of(route))),
+        open: start.map_or(to, |(to, route)| {
+            format!("https://{}{}", to.authority(), super::apps::start_of(route))
+        }),
         until: visit.moment(visit.now().plus(step_up)),
     }))
 }

@@ -30,25 +30,40 @@ impl Destination {
     /// Anything that is not plainly an address of ours is no address, so the launcher is what remains.
     pub(super) fn read(fields: &Fields, cx: &RequestContext) -> Self {
         let to = fields.get(RETURN_TO).and_then(|text| parse(text, cx));
-        let state = fields.get(STATE).filter(|_| to.is_some()).map(str::to_owned);
+        let state = fields
+            .get(STATE)
+            .filter(|_| to.is_some())
+            .map(str::to_owned);
         Self { to, state }
     }
 
     pub(super) const fn of(to: ReturnTo) -> Self {
-        Self { to: Some(to), state: None }
+        Self {
+            to: Some(to),
+            state: None,
+        }
     }
 
     /// For hidden fields.
     pub(super) fn kept(&self) -> Vec<(&'static str, String)> {
         let to = self.to.as_ref().map(|to| (RETURN_TO, to.to_string()));
-        to.into_iter().chain(self.state.clone().map(|state| (STATE, state))).collect()
+        to.into_iter()
+            .chain(self.state.clone().map(|state| (STATE, state)))
+            .collect()
     }
 
     /// `path` with this destination as its query.
     pub(super) fn after(&self, path: &str) -> String {
-        let pairs: Vec<String> =
-            self.kept().iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
-        if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
+        let pairs: Vec<String> = self
+            .kept()
+            .iter()
+            .map(|(name, value)| format!("{name}={}", encode(value)))
+            .collect();
+        if pairs.is_empty() {
+            path.to_owned()
+        } else {
+            format!("{path}?{}", pairs.join("&"))
+        }
     }
 
     /// The route that serves it.
@@ -68,7 +83,11 @@ impl Destination {
     pub(super) fn foreign(&self, plan: &Plan) -> Option<Origin> {
         let to = self.to.as_ref().filter(|to| !plan.is_portal(to.host()))?;
         let authority = to.authority();
-        Some(Origin { secure: true, host: authority.host.clone(), port: authority.port.unwrap_or(443) })
+        Some(Origin {
+            secure: true,
+            host: authority.host.clone(),
+            port: authority.port.unwrap_or(443),
+        })
     }
 
     /// Does the session count where the person wants to go? An app may want a younger one.
@@ -78,8 +97,16 @@ impl Destination {
     }
 
     /// The address to send a signed-in person to.
-    pub(super) fn location(&self, portal: &Portal, person: &Principal, plan: &Plan, now: Timestamp) -> String {
-        let Some(to) = &self.to else { return paths::APPS.to_owned() };
+    pub(super) fn location(
+        &self,
+        portal: &Portal,
+        person: &Principal,
+        plan: &Plan,
+        now: Timestamp,
+    ) -> String {
+        let Some(to) = &self.to else {
+            return paths::APPS.to_owned();
+        };
         if plan.is_portal(to.host()) {
             return to.to_string();
         }
@@ -89,7 +116,13 @@ impl Destination {
         });
         match code {
             Some((code, state)) => {
-                format!("https://{}{}?code={}&state={}", to.authority(), paths::CALLBACK, code.expose(), encode(state))
+                format!(
+                    "https://{}{}?code={}&state={}",
+                    to.authority(),
+                    paths::CALLBACK,
+                    code.expose(),
+                    encode(state)
+                )
             }
             // Its host will begin a hand-over of its own.
             None => to.to_string(),
@@ -102,7 +135,8 @@ pub(super) fn parse(text: &str, cx: &RequestContext) -> Option<ReturnTo> {
     let known = |authority: &Authority| {
         let port = authority.port.unwrap_or(443);
         let ports = &cx.plan.message.ports;
-        cx.plan.serves(&authority.host) && (ports.contains(&port) || port == cx.facts.peer.local.port())
+        cx.plan.serves(&authority.host)
+            && (ports.contains(&port) || port == cx.facts.peer.local.port())
     };
     ReturnTo::parse(text, known).filter(|to| !to.path().starts_with(paths::OWN))
 }

@@ -52,10 +52,18 @@ fn must_survive(action: Action) -> bool {
 
 /// Method and outcome of a sign-in, as `portcullis_sign_ins` counts them.
 fn counted(event: &Event) -> Option<(&'static str, &'static str)> {
-    let detail = |wanted: &str| event.details.iter().find(|(name, _value)| *name == wanted).map(|(_name, value)| value);
+    let detail = |wanted: &str| {
+        event
+            .details
+            .iter()
+            .find(|(name, _value)| *name == wanted)
+            .map(|(_name, value)| value)
+    };
     let second = |text: Option<&String>| {
         let known = [Method::RecoveryCode, Method::Totp];
-        let found = known.iter().find(|method| text.is_some_and(|text| text.split(' ').any(|word| word == method.code())));
+        let found = known.iter().find(|method| {
+            text.is_some_and(|text| text.split(' ').any(|word| word == method.code()))
+        });
         found.map_or(Method::Totp.code(), |method| method.code())
     };
     if event.action == Action::SignInSucceeded {
@@ -80,11 +88,28 @@ mod tests {
     fn sign_ins_are_counted_by_method_and_outcome() {
         let succeeded = Event::new(Action::SignInSucceeded);
         for (event, expected) in [
-            (succeeded.clone().detail("portcullis.session.methods", "password totp"), Some(("totp", "succeeded"))),
-            (succeeded.detail("portcullis.session.methods", "password recovery-code"), Some(("recovery-code", "succeeded"))),
-            (Event::new(Action::SignInFailed), Some(("password", "failed"))),
-            (Event::new(Action::SecondFactorFailed), Some(("totp", "failed"))),
-            (Event::new(Action::SignInThrottled), Some(("password", "throttled"))),
+            (
+                succeeded
+                    .clone()
+                    .detail("portcullis.session.methods", "password totp"),
+                Some(("totp", "succeeded")),
+            ),
+            (
+                succeeded.detail("portcullis.session.methods", "password recovery-code"),
+                Some(("recovery-code", "succeeded")),
+            ),
+            (
+                Event::new(Action::SignInFailed),
+                Some(("password", "failed")),
+            ),
+            (
+                Event::new(Action::SecondFactorFailed),
+                Some(("totp", "failed")),
+            ),
+            (
+                Event::new(Action::SignInThrottled),
+                Some(("password", "throttled")),
+            ),
             (Event::new(Action::SessionCreated), None),
         ] {
             assert_eq!(counted(&event), expected, "{:?}", event.action);
@@ -93,8 +118,11 @@ mod tests {
 
     #[test]
     fn every_change_of_a_credential_waits_for_the_disk() {
-        let waiting: Vec<&str> =
-            Action::ALL.iter().filter(|action| must_survive(**action)).map(|action| action.code()).collect();
+        let waiting: Vec<&str> = Action::ALL
+            .iter()
+            .filter(|action| must_survive(**action))
+            .map(|action| action.code())
+            .collect();
         assert_eq!(
             waiting,
             [

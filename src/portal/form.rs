@@ -25,7 +25,10 @@ impl Fields {
     /// `None` for a broken percent-encoding, text that is not UTF-8, a repeated name, or too many fields.
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
         let mut fields: Vec<(String, Secret<String>)> = Vec::new();
-        for pair in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+        for pair in text
+            .split(|byte| *byte == b'&')
+            .filter(|pair| !pair.is_empty())
+        {
             let mut halves = pair.splitn(2, |byte| *byte == b'=');
             let name = decode(halves.next()?)?;
             let value = decode(halves.next().unwrap_or_default())?;
@@ -63,7 +66,9 @@ fn decode(text: &[u8]) -> Option<Zeroizing<String>> {
             other => *other,
         });
     }
-    std::str::from_utf8(&bytes).ok().map(|text| Zeroizing::new(text.to_owned()))
+    std::str::from_utf8(&bytes)
+        .ok()
+        .map(|text| Zeroizing::new(text.to_owned()))
 }
 
 const fn hex(digit: u8) -> Option<u8> {
@@ -97,18 +102,27 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, limit: u64) -> Result<
         return Err(Mishap::Malformed.into());
     }
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    let bytes = read_at_most(body, most).await.map_err(|error| match error {
-        BodyError::TooLarge { limit } => Mishap::BodyTooLarge { limit },
-        BodyError::Stalled { .. } => Mishap::RequestTimeout,
-        BodyError::LengthDiffers | BodyError::Cancelled | BodyError::Connection(_) => Mishap::Malformed,
-    })?;
+    let bytes = read_at_most(body, most)
+        .await
+        .map_err(|error| match error {
+            BodyError::TooLarge { limit } => Mishap::BodyTooLarge { limit },
+            BodyError::Stalled { .. } => Mishap::RequestTimeout,
+            BodyError::LengthDiffers | BodyError::Cancelled | BodyError::Connection(_) => {
+                Mishap::Malformed
+            }
+        })?;
     Fields::parse(&bytes).ok_or_else(|| Mishap::Malformed.into())
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
-    let value = headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
+    let value = headers
+        .get(CONTENT_TYPE)
+        .map(http::HeaderValue::as_bytes)
+        .unwrap_or_default();
     let essence = value.split(|byte| *byte == b';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+    essence
+        .trim_ascii()
+        .eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
 }
 
 #[cfg(test)]
@@ -140,7 +154,15 @@ mod tests {
 
     #[test]
     fn what_can_be_read_in_two_ways_is_refused() {
-        for text in ["name=a&name=b", "name=a&n%61me=b", "name=%", "name=%4", "name=%zz", "name=%ff", "name=%C3"] {
+        for text in [
+            "name=a&name=b",
+            "name=a&n%61me=b",
+            "name=%",
+            "name=%4",
+            "name=%zz",
+            "name=%ff",
+            "name=%C3",
+        ] {
             assert!(Fields::parse(text.as_bytes()).is_none(), "{text}");
         }
         let many: Vec<String> = (0..33).map(|number| format!("f{number}=1")).collect();
@@ -150,16 +172,32 @@ mod tests {
     #[test]
     fn what_was_encoded_is_read_back() {
         let hostile = "https://app.example.com/?a=b&c=d#\"<>\u{e9} +%";
-        assert_eq!(get(&format!("x=1&to={}", encode(hostile)), "to").as_deref(), Some(hostile));
+        assert_eq!(
+            get(&format!("x=1&to={}", encode(hostile)), "to").as_deref(),
+            Some(hostile)
+        );
     }
 
     #[tokio::test]
     async fn a_body_must_be_a_small_form() {
-        let headers = |kind: &'static str| HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))]);
+        let headers = |kind: &'static str| {
+            HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))])
+        };
         let form = headers("Application/x-www-form-urlencoded; charset=UTF-8");
-        assert_eq!(read(&form, Body::from("a=1"), 10).await.unwrap().text("a"), "1");
+        assert_eq!(
+            read(&form, Body::from("a=1"), 10).await.unwrap().text("a"),
+            "1"
+        );
         assert!(read(&form, Body::from("a=12345678"), 9).await.is_err());
-        assert!(read(&headers("multipart/form-data"), Body::from("a=1"), 10).await.is_err());
-        assert!(read(&HeaderMap::new(), Body::from("a=1"), 10).await.is_err());
+        assert!(
+            read(&headers("multipart/form-data"), Body::from("a=1"), 10)
+                .await
+                .is_err()
+        );
+        assert!(
+            read(&HeaderMap::new(), Body::from("a=1"), 10)
+                .await
+                .is_err()
+        );
     }
 }

@@ -20,7 +20,11 @@ use crate::plan::RequestContext;
 pub(super) fn begin(address: &str, headers: &HeaderMap, cx: &RequestContext) -> Option<Answer> {
     let to = parse(address, cx)?;
     let on_portal = cx.plan.is_portal(to.host());
-    let path = format!("{}{}", cx.plan.portal_origin(), Destination::of(to).after(paths::SIGN_IN));
+    let path = format!(
+        "{}{}",
+        cx.plan.portal_origin(),
+        Destination::of(to).after(paths::SIGN_IN)
+    );
     if on_portal {
         return Some(Answer::to(&path));
     }
@@ -38,12 +42,19 @@ pub(super) async fn arrive(visit: &Visit<'_>) -> Outcome {
     let host = &visit.authority().host;
     let code = visit.query.text("code");
     let flow = visit.cookie(cookie::FLOW);
-    let accepted = visit.portal.auth.handover.accept(code, host, flow, visit.now()).await?;
+    let accepted = visit
+        .portal
+        .auth
+        .handover
+        .accept(code, host, flow, visit.now())
+        .await?;
     let refused = match accepted {
         Ok(arrived) => {
             let answer = Answer::to(&arrived.to.to_string());
             let clear = visit.set_cookie(cookie::FLOW, "", Keep::Never);
-            return Ok(answer.cookie(visit.set_session(arrived.cookie.expose())).cookie(clear));
+            return Ok(answer
+                .cookie(visit.set_session(arrived.cookie.expose()))
+                .cookie(clear));
         }
         Err(refused) => refused,
     };
@@ -61,7 +72,13 @@ pub(super) async fn arrive(visit: &Visit<'_>) -> Outcome {
             request_id: visit.cx.facts.id,
         })
     } else {
-        Answer::page(&FormExpired { frame: visit.frame(), again: start, request_id: visit.cx.facts.id })
+        Answer::page(&FormExpired {
+            frame: visit.frame(),
+            again: start,
+            request_id: visit.cx.facts.id,
+        })
     };
-    Ok(answer.status(http::StatusCode::FORBIDDEN).because(Reason::CredentialRejected))
+    Ok(answer
+        .status(http::StatusCode::FORBIDDEN)
+        .because(Reason::CredentialRejected))
 }

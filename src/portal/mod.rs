@@ -40,7 +40,9 @@ use crate::authn::{Authenticator, Principal};
 use crate::base::Reason;
 use crate::config::HostPattern;
 use crate::message::{Body, CleanRequest};
-use crate::pages::{self, CookieRefused, Failed, FormExpired, Frame, Mishap, Moment, Page as _, paths};
+use crate::pages::{
+    self, CookieRefused, Failed, FormExpired, Frame, Mishap, Moment, Page as _, paths,
+};
 use crate::plan::{Plan, RequestContext};
 use crate::telemetry::Metrics;
 
@@ -72,7 +74,13 @@ impl Portal {
         assertions: Arc<Assertions>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { auth, audit, assertions, metrics, codes: Shown::default() }
+        Self {
+            auth,
+            audit,
+            assertions,
+            metrics,
+            codes: Shown::default(),
+        }
     }
 
     /// Is this one of our own pages? On every known host what lies below our two prefixes; on the portal's host also
@@ -84,7 +92,9 @@ impl Portal {
         }
         let of_a_route = || {
             let route = plan.routes.find(host, path);
-            route.is_some_and(|route| route.prefix != "/" && route.host == HostPattern::Exact(host.clone()))
+            route.is_some_and(|route| {
+                route.prefix != "/" && route.host == HostPattern::Exact(host.clone())
+            })
         };
         plan.is_portal(host) && (routes::exists(path, true) || !of_a_route())
     }
@@ -98,7 +108,11 @@ impl Portal {
             Err(refused) => refused,
         };
         if let Stop::Answer(answer) = stop {
-            return OwnPage { response: answer.response, principal: answer.person.or(person), reason: answer.reason };
+            return OwnPage {
+                response: answer.response,
+                principal: answer.person.or(person),
+                reason: answer.reason,
+            };
         }
         let header = extra(&stop);
         let mishap = match stop {
@@ -109,7 +123,11 @@ impl Portal {
         if let Some((name, value)) = header {
             answer = answer.with(name, &value);
         }
-        OwnPage { response: answer.response, principal: person, reason: answer.reason }
+        OwnPage {
+            response: answer.response,
+            principal: person,
+            reason: answer.reason,
+        }
     }
 
     /// The checks that hold for every page, in their order.
@@ -129,12 +147,20 @@ impl Portal {
         let visit = Visit::open(self, cx, request).map_err(nobody)?;
         let outcome = visit.answer(endpoint, body, wants_page).await;
         let mut answer = outcome.map_err(|stop| (stop, visit.person.clone()))?;
-        let is_page = answer.response.headers().get(http::header::CONTENT_TYPE).is_some_and(|kind| kind == pages::CONTENT_TYPE);
+        let is_page = answer
+            .response
+            .headers()
+            .get(http::header::CONTENT_TYPE)
+            .is_some_and(|kind| kind == pages::CONTENT_TYPE);
         if is_page && on_portal {
             answer = answer.cookie(visit.new_binding());
         }
         let principal = answer.person.take().or_else(|| visit.person.clone());
-        Ok(OwnPage { response: answer.response, principal, reason: answer.reason })
+        Ok(OwnPage {
+            response: answer.response,
+            principal,
+            reason: answer.reason,
+        })
     }
 
     /// 303 to the sign-in page for somebody who wanted `address`. `headers` are the request's, or its cookies: a
@@ -149,7 +175,12 @@ impl Portal {
     }
 
     /// Address of the page that asks for a fresh second factor, for a refused `method` on `address`.
-    pub(crate) fn confirm_address(&self, address: &str, method: &Method, cx: &RequestContext) -> String {
+    pub(crate) fn confirm_address(
+        &self,
+        address: &str,
+        method: &Method,
+        cx: &RequestContext,
+    ) -> String {
         confirm::address(address, method, &cx.plan)
     }
 
@@ -163,13 +194,22 @@ impl Visit<'_> {
     async fn answer(&self, endpoint: &Endpoint, body: Body, wants_page: bool) -> Outcome {
         let mut fields = Fields::default();
         if endpoint.verb == Verb::Post {
-            fields = form::read(self.headers(), body, self.plan().config.server.limits.form_bytes).await?;
+            fields = form::read(
+                self.headers(),
+                body,
+                self.plan().config.server.limits.form_bytes,
+            )
+            .await?;
             self.check_sender(endpoint, &fields)?;
         }
         self.check_caller(endpoint.who, endpoint.verb, wants_page)?;
         let answer = routes::call(endpoint, self, &fields).await?;
         let spoken_for = answer.sets_session(self.plan().message.cookies.session_name());
-        Ok(if self.stale_session && !spoken_for { answer.cookie(self.clear_session()) } else { answer })
+        Ok(if self.stale_session && !spoken_for {
+            answer.cookie(self.clear_session())
+        } else {
+            answer
+        })
     }
 
     /// Changes come from our own forms only (OWASP: token bound to the browser, and the browser's own word).
@@ -178,14 +218,24 @@ impl Visit<'_> {
             return Err(Mishap::CrossSite.into());
         }
         let again = || {
-            let Found::Page(page) = routes::find(&Method::GET, self.path(), true) else { return paths::APPS.to_owned() };
-            if page.page == Page::Enrol { self.path().to_owned() } else { self.destination(fields).after(page.path) }
+            let Found::Page(page) = routes::find(&Method::GET, self.path(), true) else {
+                return paths::APPS.to_owned();
+            };
+            if page.page == Page::Enrol {
+                self.path().to_owned()
+            } else {
+                self.destination(fields).after(page.path)
+            }
         };
         let answer = match self.judge_token(fields) {
             Token::Good => return Ok(()),
             // The sign-in page shows itself again and keeps what was typed.
             Token::Stale if endpoint.page == Page::GivePassword => return Ok(()),
-            Token::Stale => Answer::page(&FormExpired { frame: self.frame(), again: again(), request_id: self.cx.facts.id }),
+            Token::Stale => Answer::page(&FormExpired {
+                frame: self.frame(),
+                again: again(),
+                request_id: self.cx.facts.id,
+            }),
             Token::NoCookie => Answer::page(&CookieRefused {
                 frame: self.frame(),
                 host: self.authority().host.to_string(),
@@ -193,7 +243,9 @@ impl Visit<'_> {
                 request_id: self.cx.facts.id,
             }),
         };
-        let answer = answer.status(StatusCode::FORBIDDEN).because(Reason::CrossSiteRequest);
+        let answer = answer
+            .status(StatusCode::FORBIDDEN)
+            .because(Reason::CrossSiteRequest);
         Err(answer.cookie(self.new_binding()).into())
     }
 
@@ -202,12 +254,17 @@ impl Visit<'_> {
             Who::Anyone => Ok(()),
             Who::HalfWay => {
                 let cookie = self.cookie(crate::authn::cookie::SIGN_IN);
-                let half_way = cookie.and_then(|cookie| self.portal.auth.sign_in.half_way(cookie, self.now()));
-                half_way.map(|_email| ()).ok_or_else(|| sign_in::start_again(self).into())
+                let half_way =
+                    cookie.and_then(|cookie| self.portal.auth.sign_in.half_way(cookie, self.now()));
+                half_way
+                    .map(|_email| ())
+                    .ok_or_else(|| sign_in::start_again(self).into())
             }
             Who::SignedIn | Who::Fresh if self.person.is_none() => {
                 if verb == Verb::Get && wants_page {
-                    Err(Answer::to(&self.here_after_sign_in()).because(Reason::SignInRequired).into())
+                    Err(Answer::to(&self.here_after_sign_in())
+                        .because(Reason::SignInRequired)
+                        .into())
                 } else if self.stale_session {
                     Err(Mishap::CredentialRejected.into())
                 } else {
@@ -230,7 +287,10 @@ impl Visit<'_> {
     fn here_after_sign_in(&self) -> String {
         let bare = self.path() == paths::APPS && self.target().query().is_none();
         let to = ReturnTo::of(self.authority(), self.target().as_str()).filter(|_| !bare);
-        to.map_or_else(|| paths::SIGN_IN.to_owned(), |to| destination::Destination::of(to).after(paths::SIGN_IN))
+        to.map_or_else(
+            || paths::SIGN_IN.to_owned(),
+            |to| destination::Destination::of(to).after(paths::SIGN_IN),
+        )
     }
 }
 
@@ -238,7 +298,11 @@ impl Visit<'_> {
 fn failed(mishap: &Mishap, cx: &RequestContext, (on_portal, wants_page): (bool, bool)) -> Answer {
     let status = StatusCode::from_u16(mishap.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let answer = if wants_page {
-        let portal = if on_portal { String::new() } else { cx.plan.portal_origin() };
+        let portal = if on_portal {
+            String::new()
+        } else {
+            cx.plan.portal_origin()
+        };
         let page = Failed {
             frame: Frame::bare(Arc::clone(&cx.plan.brand), portal),
             mishap: mishap.clone(),
@@ -247,7 +311,11 @@ fn failed(mishap: &Mishap, cx: &RequestContext, (on_portal, wants_page): (bool, 
         };
         Answer::of(status, pages::CONTENT_TYPE, page.html())
     } else {
-        Answer::of(status, pages::PROBLEM_JSON, mishap.problem(cx.facts.id).json())
+        Answer::of(
+            status,
+            pages::PROBLEM_JSON,
+            mishap.problem(cx.facts.id).json(),
+        )
     };
     answer.because(mishap.reason())
 }

@@ -38,9 +38,19 @@ pub(super) struct Shown(Mutex<HashMap<SessionId, Fresh>>);
 
 impl Shown {
     /// Keeps codes to be shown to this session.
-    pub(super) fn put(&self, session: &SessionId, codes: Vec<RecoveryCode>, enrolling: bool, now: Timestamp) {
+    pub(super) fn put(
+        &self,
+        session: &SessionId,
+        codes: Vec<RecoveryCode>,
+        enrolling: bool,
+        now: Timestamp,
+    ) {
         self.sweep(now);
-        let fresh = Fresh { codes: codes.into(), made: now, enrolling };
+        let fresh = Fresh {
+            codes: codes.into(),
+            made: now,
+            enrolling,
+        };
         self.0.lock().insert(session.clone(), fresh);
     }
 
@@ -54,13 +64,20 @@ impl Shown {
     }
 
     pub(super) fn sweep(&self, now: Timestamp) {
-        self.0.lock().retain(|_session, fresh| now.since(fresh.made) < SHOWN_FOR);
+        self.0
+            .lock()
+            .retain(|_session, fresh| now.since(fresh.made) < SHOWN_FOR);
     }
 }
 
 pub(super) fn show(visit: &Visit<'_>) -> Outcome {
     let person = visit.signed_in()?;
-    let left = visit.portal.auth.people.show(&person.login)?.recovery_codes_left;
+    let left = visit
+        .portal
+        .auth
+        .people
+        .show(&person.login)?
+        .recovery_codes_left;
     Ok(Answer::page(&RecoveryCodes {
         frame: visit.frame(),
         form: visit.form(paths::RECOVERY_CODES, &Destination::default()),
@@ -74,24 +91,35 @@ pub(super) fn show(visit: &Visit<'_>) -> Outcome {
 pub(super) async fn make(visit: &Visit<'_>) -> Outcome {
     let person = visit.signed_in()?;
     visit.check_log()?;
-    let told = visit.portal.auth.new_recovery_codes(person, visit.now()).await?;
+    let told = visit
+        .portal
+        .auth
+        .new_recovery_codes(person, visit.now())
+        .await?;
     let Some(codes) = visit.told(told).await? else {
         return Ok(super::confirm::first(visit));
     };
-    visit.portal.codes.put(&person.session.id, codes, false, visit.now());
-    Ok(Answer::to(paths::NEW_RECOVERY_CODES))
+    visit
+        .portal
+        .codes
+        .put(&person.session.id, codes, false, visit.now());
+    Ok(Answer::to(paths::NEW_CODES))
 }
 
 fn page(visit: &Visit<'_>, person: &Principal, fresh: &Fresh, errors: Vec<FormError>) -> CodesPage {
-    let mut form = visit.form(paths::NEW_RECOVERY_CODES, &Destination::default());
+    let mut form = visit.form(paths::NEW_CODES, &Destination::default());
     form.errors = errors;
     CodesPage {
         frame: visit.frame(),
         form,
         progress: fresh.enrolling.then(|| Progress::full(Step::RecoveryCodes)),
         login: person.email.to_string(),
-        codes: fresh.codes.iter().map(|code| code.text().to_owned()).collect(),
-        download: paths::RECOVERY_CODES_TEXT.to_owned(),
+        codes: fresh
+            .codes
+            .iter()
+            .map(|code| code.text().to_owned())
+            .collect(),
+        download: paths::NEW_CODES_FILE.to_owned(),
         made: visit.moment(fresh.made),
     }
 }
@@ -100,7 +128,9 @@ fn page(visit: &Visit<'_>, person: &Principal, fresh: &Fresh, errors: Vec<FormEr
 fn fresh<'a>(visit: &'a Visit<'_>) -> Result<(&'a Arc<Principal>, Fresh), Stop> {
     let person = visit.signed_in()?;
     let found = visit.portal.codes.get(&person.session.id, visit.now());
-    found.map(|fresh| (person, fresh)).ok_or_else(|| Answer::to(paths::RECOVERY_CODES).into())
+    found
+        .map(|fresh| (person, fresh))
+        .ok_or_else(|| Answer::to(paths::RECOVERY_CODES).into())
 }
 
 pub(super) fn new(visit: &Visit<'_>) -> Outcome {
@@ -116,17 +146,27 @@ pub(super) fn stored(visit: &Visit<'_>, fields: &Fields) -> Outcome {
         return Ok(visit.again(Answer::page(&page(visit, person, &fresh, vec![error]))));
     }
     visit.portal.codes.forget(&person.session.id);
-    Ok(Answer::to(if fresh.enrolling { paths::APPS } else { paths::RECOVERY_CODES }))
+    Ok(Answer::to(if fresh.enrolling {
+        paths::APPS
+    } else {
+        paths::RECOVERY_CODES
+    }))
 }
 
 pub(super) fn text(visit: &Visit<'_>) -> Outcome {
     let person = visit.signed_in()?;
-    let fresh = visit.portal.codes.get(&person.session.id, visit.now()).ok_or(Mishap::NoPage)?;
+    let fresh = visit
+        .portal
+        .codes
+        .get(&person.session.id, visit.now())
+        .ok_or(Mishap::NoPage)?;
     let page = page(visit, person, &fresh, Vec::new());
     let text = codes_as_text(&page, &visit.plan().portal().to_string());
     let name: HeaderName = CONTENT_DISPOSITION;
-    Ok(Answer::of(StatusCode::OK, "text/plain; charset=utf-8", text)
-        .with(name, "attachment; filename=\"recovery-codes.txt\""))
+    Ok(
+        Answer::of(StatusCode::OK, "text/plain; charset=utf-8", text)
+            .with(name, "attachment; filename=\"recovery-codes.txt\""),
+    )
 }
 
 #[cfg(test)]
@@ -145,7 +185,12 @@ mod tests {
         assert_eq!(shown.get(&mine, now).unwrap().codes.len(), 10);
         assert!(shown.get(&other, now).is_none());
         assert!(shown.get(&mine, now.plus(SHOWN_FOR)).is_none());
-        shown.put(&other, RecoveryCode::generate_set(1), true, now.plus(SHOWN_FOR - Duration::from_secs(1)));
+        shown.put(
+            &other,
+            RecoveryCode::generate_set(1),
+            true,
+            now.plus(SHOWN_FOR - Duration::from_secs(1)),
+        );
         shown.forget(&mine);
         assert!(shown.get(&mine, now).is_none());
     }

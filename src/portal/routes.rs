@@ -1,6 +1,8 @@
 //! Every page of our own: method, path, who may call it. Dispatch reads this table and nothing else does the checking.
 
-use super::{Fields, Visit, apps, assets, confirm, enrol, handover, recovery_codes, second_factor, sessions};
+use super::{
+    Fields, Visit, apps, assets, confirm, enrol, handover, recovery_codes, second_factor, sessions,
+};
 use super::{answer::Outcome, sign_in, sign_out, theme, wellknown};
 use crate::pages::paths;
 
@@ -43,6 +45,7 @@ pub(super) enum Page {
     Restart,
     Confirm,
     GiveConfirmation,
+    AskSignOut,
     SignOut,
     SignedOut,
     Sessions,
@@ -79,7 +82,13 @@ pub(super) struct Endpoint {
 }
 
 const fn row(verb: Verb, place: Place, path: &'static str, who: Who, page: Page) -> Endpoint {
-    Endpoint { verb, place, path, who, page }
+    Endpoint {
+        verb,
+        place,
+        path,
+        who,
+        page,
+    }
 }
 
 /// Exact paths stand before those that cover everything below them.
@@ -91,32 +100,111 @@ pub(super) const ROUTES: &[Endpoint] = {
         row(Get, Portal, paths::APPS, SignedIn, Page::Apps),
         row(Get, Portal, paths::SIGN_IN, Anyone, Page::SignIn),
         row(Post, Portal, paths::SIGN_IN, Anyone, Page::GivePassword),
-        row(Get, Portal, paths::SECOND_FACTOR, HalfWay, Page::SecondFactor),
-        row(Post, Portal, paths::SECOND_FACTOR, HalfWay, Page::GiveSecondFactor),
+        row(
+            Get,
+            Portal,
+            paths::SECOND_FACTOR,
+            HalfWay,
+            Page::SecondFactor,
+        ),
+        row(
+            Post,
+            Portal,
+            paths::SECOND_FACTOR,
+            HalfWay,
+            Page::GiveSecondFactor,
+        ),
         row(Post, Portal, paths::RESTART, Anyone, Page::Restart),
         row(Get, Portal, paths::CONFIRM, SignedIn, Page::Confirm),
-        row(Post, Portal, paths::CONFIRM, SignedIn, Page::GiveConfirmation),
+        row(
+            Post,
+            Portal,
+            paths::CONFIRM,
+            SignedIn,
+            Page::GiveConfirmation,
+        ),
+        row(Get, Portal, paths::SIGN_OUT, SignedIn, Page::AskSignOut),
         row(Post, Portal, paths::SIGN_OUT, Anyone, Page::SignOut),
         row(Get, Portal, paths::SIGNED_OUT, Anyone, Page::SignedOut),
         row(Get, Portal, paths::SESSIONS, SignedIn, Page::Sessions),
         row(Post, Portal, paths::END_SESSION, SignedIn, Page::EndSession),
-        row(Post, Portal, paths::END_ALL_SESSIONS, SignedIn, Page::EndAllSessions),
-        row(Get, Portal, paths::RECOVERY_CODES, SignedIn, Page::RecoveryCodes),
-        row(Post, Portal, paths::RECOVERY_CODES, Fresh, Page::MakeRecoveryCodes),
-        row(Get, Portal, paths::NEW_RECOVERY_CODES, SignedIn, Page::NewRecoveryCodes),
-        row(Post, Portal, paths::NEW_RECOVERY_CODES, SignedIn, Page::StoredRecoveryCodes),
-        row(Get, Portal, paths::RECOVERY_CODES_TEXT, SignedIn, Page::RecoveryCodesText),
+        row(
+            Post,
+            Portal,
+            paths::END_ALL_SESSIONS,
+            SignedIn,
+            Page::EndAllSessions,
+        ),
+        row(
+            Get,
+            Portal,
+            paths::RECOVERY_CODES,
+            SignedIn,
+            Page::RecoveryCodes,
+        ),
+        row(
+            Post,
+            Portal,
+            paths::RECOVERY_CODES,
+            Fresh,
+            Page::MakeRecoveryCodes,
+        ),
+        row(
+            Get,
+            Portal,
+            paths::NEW_CODES,
+            SignedIn,
+            Page::NewRecoveryCodes,
+        ),
+        row(
+            Post,
+            Portal,
+            paths::NEW_CODES,
+            SignedIn,
+            Page::StoredRecoveryCodes,
+        ),
+        row(
+            Get,
+            Portal,
+            paths::NEW_CODES_FILE,
+            SignedIn,
+            Page::RecoveryCodesText,
+        ),
         row(Post, Portal, paths::THEME, Anyone, Page::Theme),
-        row(Get, Portal, paths::ENROL_PASSWORD, Anyone, Page::EnrolPassword),
-        row(Post, Portal, paths::ENROL_PASSWORD, Anyone, Page::GiveEnrolPassword),
+        row(
+            Get,
+            Portal,
+            paths::ENROL_PASSWORD,
+            Anyone,
+            Page::EnrolPassword,
+        ),
+        row(
+            Post,
+            Portal,
+            paths::ENROL_PASSWORD,
+            Anyone,
+            Page::GiveEnrolPassword,
+        ),
         row(Get, Portal, paths::ENROL_FACTOR, Anyone, Page::EnrolFactor),
-        row(Post, Portal, paths::ENROL_FACTOR, Anyone, Page::GiveEnrolFactor),
+        row(
+            Post,
+            Portal,
+            paths::ENROL_FACTOR,
+            Anyone,
+            Page::GiveEnrolFactor,
+        ),
         row(Get, Portal, paths::ENROL, Anyone, Page::Enrol),
         row(Post, Portal, paths::ENROL, Anyone, Page::BeginEnrol),
         row(Get, Apps, paths::CALLBACK, Anyone, Page::Callback),
-        row(Get, Apps, paths::APP_SIGN_OUT, Anyone, Page::SignOutElsewhere),
+        row(
+            Get,
+            Apps,
+            paths::SIGN_OUT_HERE,
+            Anyone,
+            Page::SignOutElsewhere,
+        ),
         row(Get, Every, paths::ASSETS, Anyone, Page::Asset),
-        row(Get, Every, paths::KEY_SET, Anyone, Page::KeySet),
+        row(Get, Every, paths::JWKS, Anyone, Page::KeySet),
         row(Get, Every, paths::DISCOVERY, Anyone, Page::Discovery),
     ]
 };
@@ -129,7 +217,11 @@ impl Endpoint {
             Place::Every => true,
         };
         let below = self.path.len() > 1 && self.path.ends_with('/');
-        here && if below { path.len() > self.path.len() && path.starts_with(self.path) } else { path == self.path }
+        here && if below {
+            path.len() > self.path.len() && path.starts_with(self.path)
+        } else {
+            path == self.path
+        }
     }
 
     /// The part of `path` below an endpoint that covers more than one.
@@ -149,11 +241,16 @@ pub(super) enum Found {
 
 /// Is there a page at this path, whatever the method?
 pub(super) fn exists(path: &str, on_portal: bool) -> bool {
-    ROUTES.iter().any(|endpoint| endpoint.is_at(path, on_portal))
+    ROUTES
+        .iter()
+        .any(|endpoint| endpoint.is_at(path, on_portal))
 }
 
 pub(super) fn find(method: &http::Method, path: &str, on_portal: bool) -> Found {
-    let Some(first) = ROUTES.iter().find(|endpoint| endpoint.is_at(path, on_portal)) else {
+    let Some(first) = ROUTES
+        .iter()
+        .find(|endpoint| endpoint.is_at(path, on_portal))
+    else {
         return Found::Nothing;
     };
     let same = || ROUTES.iter().filter(|endpoint| endpoint.path == first.path);
@@ -184,6 +281,7 @@ pub(super) async fn call(endpoint: &Endpoint, visit: &Visit<'_>, form: &Fields) 
         Page::Restart => Ok(second_factor::restart(visit, form)),
         Page::Confirm => confirm::show(visit),
         Page::GiveConfirmation => confirm::take(visit, form).await,
+        Page::AskSignOut => sign_out::ask(visit),
         Page::SignOut => sign_out::take(visit).await,
         Page::SignedOut => Ok(sign_out::show(visit)),
         Page::Sessions => sessions::show(visit),
@@ -229,18 +327,34 @@ mod tests {
         let mut pages = HashSet::new();
         for row in ROUTES {
             assert!(pages.insert(row.page), "{:?} stands twice", row.page);
-            let path = if row.path.len() > 1 && row.path.ends_with('/') { format!("{}x", row.path) } else { row.path.to_owned() };
-            let method = if row.verb == Verb::Get { Method::GET } else { Method::POST };
+            let path = if row.path.len() > 1 && row.path.ends_with('/') {
+                format!("{}x", row.path)
+            } else {
+                row.path.to_owned()
+            };
+            let method = if row.verb == Verb::Get {
+                Method::GET
+            } else {
+                Method::POST
+            };
             for on_portal in [true, false] {
                 let here = row.place == Place::Every || (row.place == Place::Portal) == on_portal;
-                assert_eq!(found(&method, &path, on_portal) == Some(row.page), here, "{path} {on_portal}");
+                assert_eq!(
+                    found(&method, &path, on_portal) == Some(row.page),
+                    here,
+                    "{path} {on_portal}"
+                );
             }
         }
     }
 
     #[test]
     fn whoever_is_not_signed_in_reaches_a_closed_list_of_pages() {
-        let open: Vec<&str> = ROUTES.iter().filter(|row| row.who == Who::Anyone).map(|row| row.path).collect();
+        let open: Vec<&str> = ROUTES
+            .iter()
+            .filter(|row| row.who == Who::Anyone)
+            .map(|row| row.path)
+            .collect();
         let expected = [
             "/sign-in",
             "/sign-in",
@@ -266,12 +380,14 @@ mod tests {
     #[test]
     fn another_method_is_told_which_ones_are_served() {
         for (method, path, allowed) in [
-            (Method::GET, "/sign-out", "POST"),
+            (Method::GET, "/theme", "POST"),
             (Method::DELETE, "/sign-in", "GET, HEAD, POST"),
             (Method::POST, "/", "GET, HEAD"),
             (Method::PUT, "/enrol/abc", "GET, HEAD, POST"),
         ] {
-            let Found::Method(told) = find(&method, path, true) else { panic!("{method} {path}") };
+            let Found::Method(told) = find(&method, path, true) else {
+                panic!("{method} {path}")
+            };
             assert_eq!(told, allowed, "{method} {path}");
         }
         assert_eq!(found(&Method::HEAD, "/sign-in", true), Some(Page::SignIn));
@@ -279,7 +395,16 @@ mod tests {
 
     #[test]
     fn near_misses_are_no_pages() {
-        for path in ["/sign-in/", "/Sign-in", "/enrol", "/enrol/", "/.portcullis/", "/.portcullis/assets/", "/account", "//"] {
+        for path in [
+            "/sign-in/",
+            "/Sign-in",
+            "/enrol",
+            "/enrol/",
+            "/.portcullis/",
+            "/.portcullis/assets/",
+            "/account",
+            "//",
+        ] {
             assert!(!exists(path, true), "{path}");
         }
         assert!(!exists("/sign-in", false));

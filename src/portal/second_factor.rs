@@ -12,10 +12,17 @@ use crate::message::cookie::Keep;
 use crate::pages::{FormError, Method, SecondFactor, paths, words};
 
 /// From a right password to this page.
-pub(super) fn first(visit: &Visit<'_>, destination: &Destination, sign_in: &Secret<String>) -> Answer {
+pub(super) fn first(
+    visit: &Visit<'_>,
+    destination: &Destination,
+    sign_in: &Secret<String>,
+) -> Answer {
     let life = sign_in::keep(visit.portal.auth.rules().second_step_life);
-    Answer::to(&destination.after(paths::SECOND_FACTOR))
-        .cookie(visit.set_cookie(cookie::SIGN_IN, sign_in.expose(), life))
+    Answer::to(&destination.after(paths::SECOND_FACTOR)).cookie(visit.set_cookie(
+        cookie::SIGN_IN,
+        sign_in.expose(),
+        life,
+    ))
 }
 
 pub(super) fn show(visit: &Visit<'_>) -> Outcome {
@@ -23,7 +30,12 @@ pub(super) fn show(visit: &Visit<'_>) -> Outcome {
     Ok(page(visit, &destination, Method::default(), Vec::new()))
 }
 
-fn page(visit: &Visit<'_>, destination: &Destination, method: Method, errors: Vec<FormError>) -> Answer {
+fn page(
+    visit: &Visit<'_>,
+    destination: &Destination,
+    method: Method,
+    errors: Vec<FormError>,
+) -> Answer {
     let cookie = visit.cookie(cookie::SIGN_IN).unwrap_or_default();
     let mut form = visit.form(paths::SECOND_FACTOR, destination);
     form.errors = errors;
@@ -33,7 +45,12 @@ fn page(visit: &Visit<'_>, destination: &Destination, method: Method, errors: Ve
         frame,
         form,
         app: destination.app(visit.plan()),
-        login: visit.portal.auth.sign_in.half_way(cookie, visit.now()).unwrap_or_default(),
+        login: visit
+            .portal
+            .auth
+            .sign_in
+            .half_way(cookie, visit.now())
+            .unwrap_or_default(),
         method,
     };
     Answer::page(&page).hands_over_to(destination.foreign(visit.plan()).as_ref())
@@ -44,17 +61,28 @@ pub(super) async fn take(visit: &Visit<'_>, fields: &Fields) -> Outcome {
     let destination = visit.destination(fields);
     let (method, factor) = match read(fields) {
         Ok(given) => given,
-        Err((method, error)) => return Ok(visit.again(page(visit, &destination, method, vec![error]))),
+        Err((method, error)) => {
+            return Ok(visit.again(page(visit, &destination, method, vec![error])));
+        }
     };
     visit.count_attempt()?;
     let cookie = visit.cookie(cookie::SIGN_IN).unwrap_or_default();
     let previous = visit.person.as_ref().map(|person| &person.session.id);
     let visitor = visit.visitor();
-    let step = visit.portal.auth.sign_in.second_step(cookie, &factor, previous, &visitor);
+    let step = visit
+        .portal
+        .auth
+        .sign_in
+        .second_step(cookie, &factor, previous, &visitor);
     let again = |error| page(visit, &destination, method, vec![error]);
     Ok(match visit.told(step.await?).await? {
         SecondStep::SignedIn(signed_in) => {
-            let mut to = destination.location(visit.portal, &signed_in.principal, visit.plan(), visit.now());
+            let mut to = destination.location(
+                visit.portal,
+                &signed_in.principal,
+                visit.plan(),
+                visit.now(),
+            );
             if signed_in.recovery_codes_left.is_some() && to == paths::APPS {
                 to = format!("{}?{}", paths::APPS, super::apps::TELL_CODES);
             }
@@ -90,7 +118,9 @@ pub(super) fn read(fields: &Fields) -> Result<(Method, Factor), (Method, FormErr
 
 /// Six digits, in any grouping.
 pub(super) fn looks_like_code(typed: &str) -> bool {
-    let symbols = typed.chars().filter(|symbol| !symbol.is_whitespace() && *symbol != '-');
+    let symbols = typed
+        .chars()
+        .filter(|symbol| !symbol.is_whitespace() && *symbol != '-');
     let digits: Vec<char> = symbols.take(7).collect();
     digits.len() == 6 && digits.iter().all(char::is_ascii_digit)
 }
@@ -109,7 +139,11 @@ pub(super) fn wrong(visit: &Visit<'_>, method: Method) -> FormError {
     }
 }
 
-pub(super) fn try_later(visit: &Visit<'_>, method: Method, until: crate::base::Timestamp) -> FormError {
+pub(super) fn try_later(
+    visit: &Visit<'_>,
+    method: Method,
+    until: crate::base::Timestamp,
+) -> FormError {
     FormError::at(field(method), words::too_many_tries(&visit.clock(until)))
 }
 
@@ -121,7 +155,8 @@ mod tests {
     use crate::portal::Fields;
 
     fn given(text: &str) -> Result<(Method, SecondFactor), String> {
-        read(&Fields::parse(text.as_bytes()).unwrap()).map_err(|(_method, error)| error.field.unwrap_or_default().to_owned())
+        read(&Fields::parse(text.as_bytes()).unwrap())
+            .map_err(|(_method, error)| error.field.unwrap_or_default().to_owned())
     }
 
     #[test]
@@ -129,18 +164,34 @@ mod tests {
         for typed in ["123456", "123 456", " 123-456 ", "1 2 3 4 5 6"] {
             assert!(looks_like_code(typed), "{typed}");
         }
-        for typed in ["", "12345", "1234567", "12345a", "123 456 7", "\u{661}23456"] {
+        for typed in [
+            "",
+            "12345",
+            "1234567",
+            "12345a",
+            "123 456 7",
+            "\u{661}23456",
+        ] {
             assert!(!looks_like_code(typed), "{typed}");
         }
     }
 
     #[test]
     fn the_chosen_method_decides_which_field_is_read() {
-        assert!(matches!(given("method=totp&code=123456&recovery_code=x"), Ok((Method::Totp, SecondFactor::Code(_)))));
+        assert!(matches!(
+            given("method=totp&code=123456&recovery_code=x"),
+            Ok((Method::Totp, SecondFactor::Code(_)))
+        ));
         let recovery = given("method=recovery-code&code=123456&recovery_code=abc");
-        assert!(matches!(recovery, Ok((Method::RecoveryCode, SecondFactor::RecoveryCode(_)))));
+        assert!(matches!(
+            recovery,
+            Ok((Method::RecoveryCode, SecondFactor::RecoveryCode(_)))
+        ));
         assert_eq!(given("code=").unwrap_err(), "code");
-        assert_eq!(given("method=recovery-code&code=123456").unwrap_err(), "recovery_code");
+        assert_eq!(
+            given("method=recovery-code&code=123456").unwrap_err(),
+            "recovery_code"
+        );
         assert_eq!(given("method=passkey&code=12").unwrap_err(), "code");
     }
 }

@@ -36,7 +36,10 @@ pub(super) fn show(visit: &Visit<'_>) -> Outcome {
 fn row(visit: &Visit<'_>, person: &Principal, live: &Arc<Live>) -> SessionRow {
     let rules = visit.portal.auth.rules().session;
     let principal = live.principal();
-    let address = live.origin.address.map_or_else(|| "unknown".to_owned(), |address| address.to_string());
+    let address = live
+        .origin
+        .address
+        .map_or_else(|| "unknown".to_owned(), |address| address.to_string());
     SessionRow {
         id: live.id.to_string(),
         current: live.id == person.session.id,
@@ -65,7 +68,11 @@ fn methods(methods: &[Method]) -> String {
 pub(super) async fn end(visit: &Visit<'_>, fields: &Fields) -> Outcome {
     let person = visit.signed_in()?;
     let session = SessionId::new(fields.text("session"));
-    let told = visit.portal.auth.end_own(person, &session, visit.now()).await?;
+    let told = visit
+        .portal
+        .auth
+        .end_own(person, &session, visit.now())
+        .await?;
     let ended = visit.told(told).await?;
     if ended && session == person.session.id {
         return Ok(sign_out::ended(visit, paths::SIGNED_OUT));
@@ -78,10 +85,17 @@ pub(super) async fn end(visit: &Visit<'_>, fields: &Fields) -> Outcome {
 pub(super) async fn end_all(visit: &Visit<'_>, fields: &Fields) -> Outcome {
     let person = visit.signed_in()?;
     let keep = fields.text("keep") == "this";
-    let told = visit.portal.auth.sign_out_everywhere(person, keep, visit.now()).await?;
+    let told = visit
+        .portal
+        .auth
+        .sign_out_everywhere(person, keep, visit.now())
+        .await?;
     visit.told(told).await?;
     if keep {
         return Ok(Answer::to(&format!("{}?{DONE}=others", paths::SESSIONS)));
     }
-    Ok(sign_out::ended(visit, &format!("{}?{}=1", paths::SIGNED_OUT, sign_out::EVERYWHERE)))
+    Ok(sign_out::ended(
+        visit,
+        &format!("{}?{}=1", paths::SIGNED_OUT, sign_out::EVERYWHERE),
+    ))
 }

@@ -34,15 +34,36 @@ pub(super) fn show(visit: &Visit<'_>) -> Outcome {
     if let Some(person) = &visit.person
         && destination.admits(person, visit.plan(), visit.now())
     {
-        return Ok(Answer::to(&destination.location(visit.portal, person, visit.plan(), visit.now())));
+        return Ok(Answer::to(&destination.location(
+            visit.portal,
+            person,
+            visit.plan(),
+            visit.now(),
+        )));
     }
     let kept = kept_name(visit);
-    let typed = Typed { name: kept.as_deref().unwrap_or_default(), keep: kept.is_some() };
-    let errors = visit.query.get(AGAIN).map(|_yes| FormError::whole(words::START_AGAIN));
-    Ok(form(visit, &destination, &typed, errors.into_iter().collect()))
+    let typed = Typed {
+        name: kept.as_deref().unwrap_or_default(),
+        keep: kept.is_some(),
+    };
+    let errors = visit
+        .query
+        .get(AGAIN)
+        .map(|_yes| FormError::whole(words::START_AGAIN));
+    Ok(form(
+        visit,
+        &destination,
+        &typed,
+        errors.into_iter().collect(),
+    ))
 }
 
-fn form(visit: &Visit<'_>, destination: &Destination, typed: &Typed<'_>, errors: Vec<FormError>) -> Answer {
+fn form(
+    visit: &Visit<'_>,
+    destination: &Destination,
+    typed: &Typed<'_>,
+    errors: Vec<FormError>,
+) -> Answer {
     let mut form = visit.form(paths::SIGN_IN, destination);
     form.errors = errors;
     let mut frame = visit.frame();
@@ -60,7 +81,10 @@ fn form(visit: &Visit<'_>, destination: &Destination, typed: &Typed<'_>, errors:
 /// Judges a name and a password.
 pub(super) async fn take(visit: &Visit<'_>, fields: &Fields) -> Outcome {
     let destination = visit.destination(fields);
-    let typed = Typed { name: fields.text("name").trim(), keep: fields.get("keep_name").is_some() };
+    let typed = Typed {
+        name: fields.text("name").trim(),
+        keep: fields.get("keep_name").is_some(),
+    };
     if visit.judge_token(fields) == Token::Stale {
         let error = vec![FormError::whole(words::FORM_EXPIRED)];
         return Ok(visit.again(form(visit, &destination, &typed, error)));
@@ -71,15 +95,29 @@ pub(super) async fn take(visit: &Visit<'_>, fields: &Fields) -> Outcome {
     }
     visit.count_attempt()?;
     let password = fields.secret("password");
-    let step = match visit.portal.auth.sign_in.first_step(typed.name, &password, &visit.visitor()).await {
+    let step = match visit
+        .portal
+        .auth
+        .sign_in
+        .first_step(typed.name, &password, &visit.visitor())
+        .await
+    {
         Ok(told) => visit.told(told).await?,
         Err(AuthnError::Password(PasswordError::TooLong)) => FirstStep::NoMatch,
         Err(error) => return Err(error.into()),
     };
-    let refused = |text: &str| form(visit, &destination, &typed, vec![FormError::at("password", text)]);
+    let refused = |text: &str| {
+        form(
+            visit,
+            &destination,
+            &typed,
+            vec![FormError::at("password", text)],
+        )
+    };
     Ok(match step {
-        FirstStep::Continue { cookie, .. } => second_factor::first(visit, &destination, &cookie)
-            .cookie(keep_name(visit, &typed)),
+        FirstStep::Continue { cookie, .. } => {
+            second_factor::first(visit, &destination, &cookie).cookie(keep_name(visit, &typed))
+        }
         FirstStep::NoMatch => visit.again(refused(words::NO_MATCH)),
         FirstStep::NoSecondFactor => visit.again(refused(words::NO_SECOND_FACTOR)),
         FirstStep::TryLater(until) => {
@@ -100,8 +138,12 @@ fn missing(typed: &Typed<'_>, fields: &Fields) -> Vec<FormError> {
 }
 
 fn kept_name(visit: &Visit<'_>) -> Option<String> {
-    let bytes = BASE64URL_NOPAD.decode(visit.cookie(NAME)?.as_bytes()).ok()?;
-    String::from_utf8(bytes).ok().filter(|name| !name.chars().any(char::is_control))
+    let bytes = BASE64URL_NOPAD
+        .decode(visit.cookie(NAME)?.as_bytes())
+        .ok()?;
+    String::from_utf8(bytes)
+        .ok()
+        .filter(|name| !name.chars().any(char::is_control))
 }
 
 fn keep_name(visit: &Visit<'_>, typed: &Typed<'_>) -> Option<http::HeaderValue> {
@@ -109,7 +151,9 @@ fn keep_name(visit: &Visit<'_>, typed: &Typed<'_>) -> Option<http::HeaderValue> 
         let value = BASE64URL_NOPAD.encode(typed.name.as_bytes());
         visit.set_cookie(NAME, &value, Keep::Seconds(NAME_KEPT))
     } else {
-        visit.cookie(NAME).and_then(|_kept| visit.set_cookie(NAME, "", Keep::Never))
+        visit
+            .cookie(NAME)
+            .and_then(|_kept| visit.set_cookie(NAME, "", Keep::Never))
     }
 }
 
@@ -129,7 +173,11 @@ pub(super) fn keep(life: Duration) -> Keep {
 
 impl Visit<'_> {
     /// Signs a person in on this browser: the session's cookie comes, those of the way here go.
-    pub(super) fn sign_in(&self, answer: Answer, signed_in: &crate::authn::sign_in::SignedIn) -> Answer {
+    pub(super) fn sign_in(
+        &self,
+        answer: Answer,
+        signed_in: &crate::authn::sign_in::SignedIn,
+    ) -> Answer {
         let device = keep(crate::authn::device::REMEMBERED);
         answer
             .by(&signed_in.principal)
@@ -138,4 +186,3 @@ impl Visit<'_> {
             .cookie(self.set_cookie(cookie::SIGN_IN, "", Keep::Never))
     }
 }
-

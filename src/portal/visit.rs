@@ -62,10 +62,15 @@ impl<'a> Visit<'a> {
     ///
     /// # Errors
     /// [`Mishap::ConflictingCredentials`] for two sessions in one request.
-    pub(super) fn open(portal: &'a Portal, cx: &'a RequestContext, request: CleanRequest) -> Result<Self, Stop> {
+    pub(super) fn open(
+        portal: &'a Portal,
+        cx: &'a RequestContext,
+        request: CleanRequest,
+    ) -> Result<Self, Stop> {
         let parts = request.into_parts();
         let (headers, target, authority) = (parts.headers, parts.target, parts.authority);
-        let query = Fields::parse(target.query().unwrap_or_default().as_bytes()).unwrap_or_default();
+        let query =
+            Fields::parse(target.query().unwrap_or_default().as_bytes()).unwrap_or_default();
         let cookies = &cx.plan.message.cookies;
         let presented = match cookies.session(&headers) {
             Found::None => Presented::Nothing,
@@ -73,19 +78,33 @@ impl<'a> Visit<'a> {
             Found::Conflict => Presented::Conflicting,
         };
         let rules = portal.auth.rules().session;
-        let (person, stale) =
-            match portal.auth.sessions.authenticate(presented, &authority.host, &rules, cx.facts.now) {
-                Ok(Authn::Known(person)) => (Some(person), false),
-                Ok(Authn::Anonymous) => (None, false),
-                Err(BadCredential::Conflicting) => return Err(Mishap::ConflictingCredentials.into()),
-                Err(_worthless) => (None, true),
-            };
+        let (person, stale) = match portal.auth.sessions.authenticate(
+            presented,
+            &authority.host,
+            &rules,
+            cx.facts.now,
+        ) {
+            Ok(Authn::Known(person)) => (Some(person), false),
+            Ok(Authn::Anonymous) => (None, false),
+            Err(BadCredential::Conflicting) => return Err(Mishap::ConflictingCredentials.into()),
+            Err(_worthless) => (None, true),
+        };
         let binding = match (&person, presented, find(&headers, &cookies.name_of(FORM))) {
             (Some(_), Presented::One(session), _) => (session.to_owned(), false),
             (_, _, Found::One(value)) if cookie::is_reference(value) => (value.to_owned(), false),
             _ => (random::token().expose().clone(), true),
         };
-        Ok(Self { portal, cx, query, person, stale_session: stale, headers, target, authority, binding })
+        Ok(Self {
+            portal,
+            cx,
+            query,
+            person,
+            stale_session: stale,
+            headers,
+            target,
+            authority,
+            binding,
+        })
     }
 
     pub(super) fn plan(&self) -> &Plan {
@@ -118,7 +137,9 @@ impl<'a> Visit<'a> {
 
     /// Who is signed in; pages for signed-in people call it.
     pub(super) fn signed_in(&self) -> Result<&Arc<Principal>, Stop> {
-        self.person.as_ref().ok_or_else(|| Mishap::SignInRequired.into())
+        self.person
+            .as_ref()
+            .ok_or_else(|| Mishap::SignInRequired.into())
     }
 
     /// The value of one of our cookies besides the session's. Two different values are none.
@@ -131,22 +152,39 @@ impl<'a> Visit<'a> {
 
     /// The `Set-Cookie` value for one of our cookies besides the session's.
     pub(super) fn set_cookie(&self, purpose: &str, value: &str, keep: Keep) -> Option<HeaderValue> {
-        build(&self.plan().message.cookies.name_of(purpose), value, SameSite::Lax, keep)
+        build(
+            &self.plan().message.cookies.name_of(purpose),
+            value,
+            SameSite::Lax,
+            keep,
+        )
     }
 
     /// The session cookie of this host. It ends with the browser; the session itself ends earlier by its own limits.
     pub(super) fn set_session(&self, value: &str) -> Option<HeaderValue> {
-        build(self.plan().message.cookies.session_name(), value, SameSite::Lax, Keep::WhileOpen)
+        build(
+            self.plan().message.cookies.session_name(),
+            value,
+            SameSite::Lax,
+            Keep::WhileOpen,
+        )
     }
 
     pub(super) fn clear_session(&self) -> Option<HeaderValue> {
-        build(self.plan().message.cookies.session_name(), "", SameSite::Lax, Keep::Never)
+        build(
+            self.plan().message.cookies.session_name(),
+            "",
+            SameSite::Lax,
+            Keep::Never,
+        )
     }
 
     /// The cookie that this page's tokens are bound to, when the browser has not got it yet.
     pub(super) fn new_binding(&self) -> Option<HeaderValue> {
         let (value, fresh) = &self.binding;
-        fresh.then(|| self.set_cookie(FORM, value, Keep::WhileOpen)).flatten()
+        fresh
+            .then(|| self.set_cookie(FORM, value, Keep::WhileOpen))
+            .flatten()
     }
 
     pub(super) fn token(&self) -> String {
@@ -155,12 +193,18 @@ impl<'a> Visit<'a> {
 
     /// Is a form's token bound to a cookie that came with it?
     pub(super) fn judge_token(&self, form: &Fields) -> Token {
-        let (token, session) = (form.text("csrf"), self.plan().message.cookies.session(&self.headers));
+        let (token, session) = (
+            form.text("csrf"),
+            self.plan().message.cookies.session(&self.headers),
+        );
         let session = match session {
             Found::One(value) => Some(value),
             Found::None | Found::Conflict => None,
         };
-        let mut cookies = [session, self.cookie(FORM)].into_iter().flatten().peekable();
+        let mut cookies = [session, self.cookie(FORM)]
+            .into_iter()
+            .flatten()
+            .peekable();
         if cookies.peek().is_none() {
             Token::NoCookie
         } else if cookies.any(|value| self.portal.auth.csrf.verify(value, token)) {
@@ -172,13 +216,19 @@ impl<'a> Visit<'a> {
 
     /// Did the browser send this from a page of the same host, as far as it tells?
     pub(super) fn is_same_origin(&self) -> bool {
-        let own = Origin { secure: true, host: self.authority.host.clone(), port: self.authority.port.unwrap_or(443) };
+        let own = Origin {
+            secure: true,
+            host: self.authority.host.clone(),
+            port: self.authority.port.unwrap_or(443),
+        };
         csrf::is_same_origin(&own, self.header(&ORIGIN), self.header(&SEC_FETCH_SITE))
     }
 
     /// A header that is there but is not text counts as the empty text, which equals nothing.
     fn header(&self, name: &HeaderName) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().unwrap_or_default())
+        self.headers
+            .get(name)
+            .map(|value| value.to_str().unwrap_or_default())
     }
 
     pub(super) fn visitor(&self) -> Visitor<'_> {
@@ -193,14 +243,27 @@ impl<'a> Visit<'a> {
     /// The page's surroundings.
     pub(super) fn frame(&self) -> Frame {
         let plan = self.plan();
-        let theme = self.cookie(THEME).and_then(Theme::from_code).unwrap_or_default();
-        let shown = |person: &Arc<Principal>| Shown { name: person.name.to_string(), login: person.email.to_string() };
+        let theme = self
+            .cookie(THEME)
+            .and_then(Theme::from_code)
+            .unwrap_or_default();
+        let shown = |person: &Arc<Principal>| Shown {
+            name: person.name.to_string(),
+            login: person.email.to_string(),
+        };
         Frame {
             theme,
             visitor: self.person.as_ref().map(shown),
             csrf: self.on_portal().then(|| self.token()),
             here: self.here(),
-            ..Frame::bare(Arc::clone(&plan.brand), if self.on_portal() { String::new() } else { plan.portal_origin() })
+            ..Frame::bare(
+                Arc::clone(&plan.brand),
+                if self.on_portal() {
+                    String::new()
+                } else {
+                    plan.portal_origin()
+                },
+            )
         }
     }
 
@@ -215,7 +278,10 @@ impl<'a> Visit<'a> {
     }
 
     pub(super) fn form(&self, action: &str, destination: &Destination) -> Form {
-        Form { kept: destination.kept(), ..Form::new(action, self.token()) }
+        Form {
+            kept: destination.kept(),
+            ..Form::new(action, self.token())
+        }
     }
 
     /// Where the person wants to go, from a query or a form.
@@ -225,7 +291,10 @@ impl<'a> Visit<'a> {
 
     pub(super) fn clock(&self, at: Timestamp) -> String {
         let zone = &self.plan().config.server.timezone.zone;
-        at.to_jiff().to_zoned(zone.clone()).strftime("%H:%M:%S %Z").to_string()
+        at.to_jiff()
+            .to_zoned(zone.clone())
+            .strftime("%H:%M:%S %Z")
+            .to_string()
     }
 
     pub(super) fn moment(&self, at: Timestamp) -> Moment {
@@ -234,9 +303,12 @@ impl<'a> Visit<'a> {
 
     /// Counts an attempt to prove something, before anything typed is looked at.
     pub(super) fn count_attempt(&self) -> Result<(), Stop> {
-        self.plan().limits.admit_sign_in(self.cx.facts.client).inspect_err(|limited| {
-            self.portal.metrics.rate_limited(&limited.limit);
-        })?;
+        self.plan()
+            .limits
+            .admit_sign_in(self.cx.facts.client)
+            .inspect_err(|limited| {
+                self.portal.metrics.rate_limited(&limited.limit);
+            })?;
         Ok(())
     }
 

@@ -31,12 +31,12 @@ pub(super) fn discovery(visit: &Visit<'_>) -> Outcome {
     let plan = visit.plan();
     let issuer = plan.portal_origin();
     let document = Discovery {
-        jwks_uri: format!("{issuer}{}", paths::KEY_SET),
+        jwks_uri: format!("{issuer}{}", paths::JWKS),
         assertion_header: plan.config.server.headers.assertion.as_str(),
         assertion_type: crate::keys::TokenType::Assertion.typ(),
         assertion_signing_alg_values_supported: ["ES256"],
         assertion_lifetime_seconds: plan.config.auth.assertion_life.as_secs(),
-        sign_out_uri: format!("{issuer}{}", paths::SESSIONS),
+        sign_out_uri: format!("{issuer}{}", paths::SIGN_OUT),
         issuer: &issuer,
     };
     let text = serde_json::to_string(&document).map_err(|_never| Mishap::Defect)?;

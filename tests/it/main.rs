@@ -1,5 +1,9 @@
 //! The integration tests: one binary, one module per capability, the real program behind real sockets.
 
+mod check;
+mod commands;
+mod docs;
 mod gate;
 mod harness;
+mod init;
 mod tree;

@@ -7,6 +7,7 @@ use rustix::fs::{Access, access};
 
 use super::Examined;
 use crate::base::Timestamp;
+use crate::cli::output::counted;
 use crate::cli::{ground, open, shown};
 use crate::config::{self, Config, Problems};
 
@@ -97,7 +98,7 @@ fn database(config: &Config) -> Examined {
         Ok(Some(people)) if people.is_empty() => {
             Examined::bad("database", format!("{path} has no people, so nobody can sign in"), "portcullis user add you@example.com --admin")
         }
-        Ok(Some(people)) => Examined::good("database", format!("{path}, {} people", people.len())),
+        Ok(Some(people)) => Examined::good("database", format!("{path}, {}", counted(people.len(), "person"))),
         Err(why) => Examined::bad("database", format!("{path}: {why}"), format!("ls -l {}*", path)),
     }
 }

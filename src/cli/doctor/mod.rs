@@ -9,7 +9,7 @@ mod network;
 use serde::Serialize;
 
 use super::args::Format;
-use super::output::Tone;
+use super::output::{Tone, counted};
 use super::{Failure, Globals, Outcome, block_on};
 use crate::base::Clock;
 use crate::config::{self, Problems};
@@ -94,7 +94,11 @@ fn examine(globals: &Globals) -> Result<Vec<Examined>, Failure> {
     };
     let plan = match Plan::compile(loaded.config.clone(), loaded.warnings, None) {
         Ok(compiled) => {
-            let text = format!("{named}, {} apps, {} tests passed", compiled.plan.routes.routes().len(), compiled.plan.tested.passed);
+            let text = format!(
+                "{named}, {}, {} passed",
+                counted(compiled.plan.routes.routes().len(), "app"),
+                counted(compiled.plan.tested.passed, "test")
+            );
             found.push(Examined::good("configuration", text));
             Some(compiled.plan)
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Examined;
 use crate::cli::outcome::chain;
+use crate::cli::shown;
 use crate::config::Config;
 use crate::dial::{self, DialError, Endpoint};
 use crate::plan::Plan;
@@ -13,15 +14,12 @@ use crate::upstream::Target;
 
 /// For each connection and each name.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Which process has the data folder.
+const LOCK_FILE: &str = "lock";
 
 pub(super) async fn examine(config: &Config, plan: Option<&Plan>, found: &mut Vec<Examined>) {
-    let running = running(config).await;
-    found.push(if running {
-        Examined::good("server", format!("a Portcullis answers on {}", config.server.admin_socket.display()))
-    } else {
-        Examined::good("server", format!("none runs here ({} does not answer)", config.server.admin_socket.display()))
-    });
-    listeners(config, running, found);
+    found.push(server(config).await);
+    listeners(config, found);
     found.push(portal(config).await);
     let Some(plan) = plan else { return };
     for group in plan.upstreams() {
@@ -31,19 +29,39 @@ pub(super) async fn examine(config: &Config, plan: Option<&Plan>, found: &mut Ve
     }
 }
 
-async fn running(config: &Config) -> bool {
-    let socket = Endpoint::Unix(config.server.admin_socket.clone());
-    dial::connect(&socket, None, PATIENCE).await.is_ok()
+async fn server(config: &Config) -> Examined {
+    let socket = config.server.admin_socket.clone();
+    let path = shown(&socket);
+    let Some(pid) = lock_holder(config) else {
+        return Examined::good("server", format!("none runs on {}", shown(config.data_folder())));
+    };
+    match dial::connect(&Endpoint::Unix(socket), None, PATIENCE).await {
+        Ok(_connected) => Examined::good("server", format!("process {pid} answers on {path}")),
+        Err(error) => {
+            let text = format!("process {pid} runs and does not answer on {path}: {}", chain(&error));
+            Examined::bad("server", text, format!("ls -l {path}"))
+        }
+    }
 }
 
-fn listeners(config: &Config, running: bool, found: &mut Vec<Examined>) {
+/// The process that calls the data folder its own, by the number it left in the lock file.
+fn lock_holder(config: &Config) -> Option<u32> {
+    let text = std::fs::read_to_string(config.data_folder().join(LOCK_FILE)).ok()?;
+    let pid: u32 = text.trim().parse().ok()?;
+    // The number stays in the file after the process: another one may bear it by now.
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    name.starts_with("portcullis").then_some(pid)
+}
+
+fn listeners(config: &Config, found: &mut Vec<Examined>) {
+    let ours = lock_holder(config);
     let server = &config.server;
     let operations = config.telemetry.operations.value;
     for address in server.listen.iter().chain(&server.http_redirect).chain(std::iter::once(&operations)) {
         // The sockets are closed again at once.
         found.push(match listen(*address, 1).map(drop) {
             Ok(()) => Examined::good("address", format!("{address} is free")),
-            Err(ListenError::Taken { holder, .. }) if running && holder.as_ref().is_none_or(|holder| holder.name.starts_with("portcullis")) => {
+            Err(ListenError::Taken { holder: Some(holder), .. }) if ours == Some(holder.pid) => {
                 Examined::good("address", format!("{address} is held by the Portcullis that runs"))
             }
             Err(error) => {
@@ -93,6 +111,9 @@ fn advice(error: &DialError, target: &Target) -> String {
         DialError::Resolve { host, .. } => format!("getent ahosts {host}"),
         DialError::Untrusted(_) | DialError::Tls(_) => format!("openssl s_client -connect {} -showcerts </dev/null", target.endpoint),
         DialError::Forbidden(_) => "portcullis config explain upstream.targets".to_owned(),
-        DialError::Refused(_) | DialError::Connect(_) | DialError::Timeout => format!("curl -v {}", target.label),
+        DialError::Refused(_) | DialError::Connect(_) | DialError::Timeout => match &target.endpoint {
+            Endpoint::Tcp { .. } => format!("curl -v {}", target.label),
+            Endpoint::Unix(path) => format!("ls -l {}", shown(path)),
+        },
     }
 }

@@ -4,10 +4,10 @@ use super::{enter, frame, progress, purpose, standing, unusable};
 use crate::authn::cookie;
 use crate::authn::enrolment::{FactorStep, Invited, Step};
 use crate::pages::{self, EnrolTotp, FormError, LinkState, Qr, paths, words};
+use crate::portal::Fields;
 use crate::portal::answer::{Answer, Outcome};
 use crate::portal::destination::Destination;
 use crate::portal::second_factor::looks_like_code;
-use crate::portal::Fields;
 use crate::portal::visit::Visit;
 
 pub(in crate::portal) fn show(visit: &Visit<'_>) -> Outcome {
@@ -38,7 +38,14 @@ pub(in crate::portal) async fn take(visit: &Visit<'_>, fields: &Fields) -> Outco
     if !matches!(step, Step::ConfirmFactor { .. }) {
         return Ok(Answer::to(paths::ENROL_PASSWORD));
     }
-    let again = |text: &str| visit.again(page(visit, &invited, &step, vec![FormError::at("code", text)]));
+    let again = |text: &str| {
+        visit.again(page(
+            visit,
+            &invited,
+            &step,
+            vec![FormError::at("code", text)],
+        ))
+    };
     let code = fields.secret("code");
     if code.expose().trim().is_empty() {
         return Ok(again(words::CODE_MISSING));
@@ -49,12 +56,17 @@ pub(in crate::portal) async fn take(visit: &Visit<'_>, fields: &Fields) -> Outco
     visit.count_attempt()?;
     visit.check_log()?;
     let cookie = visit.cookie(cookie::ENROLMENT).unwrap_or_default();
-    let told = visit.portal.auth.enrolment.confirm(cookie, &code, &visit.visitor()).await?;
+    let told = visit
+        .portal
+        .auth
+        .enrolment
+        .confirm(cookie, &code, &visit.visitor())
+        .await?;
     Ok(match visit.told(told).await? {
         FactorStep::Done { codes, signed_in } => {
             let session = &signed_in.principal.session.id;
             visit.portal.codes.put(session, codes, true, visit.now());
-            enter(visit, paths::NEW_RECOVERY_CODES, &signed_in)
+            enter(visit, paths::NEW_CODES, &signed_in)
         }
         FactorStep::Wrong => again(words::ENROL_CODE_WRONG),
         FactorStep::Gone => unusable(visit, LinkState::Gone),

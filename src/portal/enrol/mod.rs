@@ -39,18 +39,31 @@ fn frame(visit: &Visit<'_>) -> pages::Frame {
 }
 
 fn link(visit: &Visit<'_>, token: &str) -> Result<Invited, Stop> {
-    let found = if cookie::is_reference(token) { visit.portal.auth.enrolment.invited(token, visit.now())? } else { None };
+    let found = if cookie::is_reference(token) {
+        visit.portal.auth.enrolment.invited(token, visit.now())?
+    } else {
+        None
+    };
     found.ok_or_else(|| unusable(visit, LinkState::Gone).into())
 }
 
 /// Binds the link to this browser and goes on to the password.
 pub(super) fn begin(visit: &Visit<'_>, token: &str) -> Outcome {
     let invited = link(visit, token)?;
-    let began = visit.portal.auth.enrolment.begin(token, visit.cookie(cookie::ENROLMENT), visit.now())?;
+    let began =
+        visit
+            .portal
+            .auth
+            .enrolment
+            .begin(token, visit.cookie(cookie::ENROLMENT), visit.now())?;
     Ok(match began {
         Began::Here(value) => {
             let keep = sign_in::keep(invited.expires.since(visit.now()));
-            Answer::to(paths::ENROL_PASSWORD).cookie(visit.set_cookie(cookie::ENROLMENT, value.expose(), keep))
+            Answer::to(paths::ENROL_PASSWORD).cookie(visit.set_cookie(
+                cookie::ENROLMENT,
+                value.expose(),
+                keep,
+            ))
         }
         Began::Elsewhere => unusable(visit, LinkState::Elsewhere),
         Began::Gone => unusable(visit, LinkState::Gone),
@@ -59,11 +72,19 @@ pub(super) fn begin(visit: &Visit<'_>, token: &str) -> Outcome {
 
 /// 410: whatever the link was, it is nothing now.
 fn unusable(visit: &Visit<'_>, state: LinkState) -> Answer {
-    let page = LinkUnusable { frame: frame(visit), state, request_id: visit.cx.facts.id };
-    let answer = Answer::page(&page).status(http::StatusCode::GONE).because(crate::base::Reason::CredentialRejected);
+    let page = LinkUnusable {
+        frame: frame(visit),
+        state,
+        request_id: visit.cx.facts.id,
+    };
+    let answer = Answer::page(&page)
+        .status(http::StatusCode::GONE)
+        .because(crate::base::Reason::CredentialRejected);
     match state {
         LinkState::Gone => answer.cookie(
-            visit.cookie(cookie::ENROLMENT).and_then(|_old| visit.set_cookie(cookie::ENROLMENT, "", Keep::Never)),
+            visit
+                .cookie(cookie::ENROLMENT)
+                .and_then(|_old| visit.set_cookie(cookie::ENROLMENT, "", Keep::Never)),
         ),
         LinkState::Elsewhere => answer,
     }

@@ -80,13 +80,16 @@ async fn judge(
             Ok((_method, factor)) => factor,
             Err((_method, error)) => return Ok(Err(error)),
         };
-        auth.renew_password(cookie, &factor, password, &visitor).await
+        auth.renew_password(cookie, &factor, password, &visitor)
+            .await
     } else {
         auth.password(cookie, password, &visitor).await
     };
     match told {
         Ok(told) => Ok(Ok(visit.told(told).await?)),
-        Err(AuthnError::Password(PasswordError::TooLong)) => Ok(Err(FormError::at("password", words::PASSWORD_LONG))),
+        Err(AuthnError::Password(PasswordError::TooLong)) => {
+            Ok(Err(FormError::at("password", words::PASSWORD_LONG)))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -105,8 +108,12 @@ fn wrong(purpose: Purpose, fields: &Fields) -> Vec<FormError> {
 fn no_match(purpose: Purpose, method: Method) -> FormError {
     match (purpose, method) {
         (Purpose::NewPassword, Method::Totp) => FormError::at("code", words::FACTOR_WRONG),
-        (Purpose::NewPassword, Method::RecoveryCode) => FormError::at("recovery_code", words::FACTOR_WRONG),
-        (Purpose::Join | Purpose::NewFactor, _) => FormError::at("password", words::PASSWORD_NOT_YOURS),
+        (Purpose::NewPassword, Method::RecoveryCode) => {
+            FormError::at("recovery_code", words::FACTOR_WRONG)
+        }
+        (Purpose::Join | Purpose::NewFactor, _) => {
+            FormError::at("password", words::PASSWORD_NOT_YOURS)
+        }
     }
 }
 
