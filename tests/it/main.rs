@@ -2,8 +2,12 @@
 
 mod check;
 mod commands;
+mod crash;
 mod docs;
 mod gate;
 mod harness;
 mod init;
+mod request_smuggling;
+mod routing;
+mod tls;
 mod tree;
