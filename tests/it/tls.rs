@@ -78,7 +78,9 @@ fn with_files(pki: &Pki, upstream: &Upstream, profile: &str) -> (Site, Leaf) {
         site.write("tls/rsa.key", &rsa.key);
         files.push_str(", { cert = \"tls/rsa.crt\", key = { file = \"tls/rsa.key\" } }");
     }
-    let tls = format!("certificates = \"files\"\nprofile = \"{profile}\"\nrecheck = \"1s\"\nfiles = [{files}]");
+    let tls = format!(
+        "certificates = \"files\"\nprofile = \"{profile}\"\nrecheck = \"1s\"\nfiles = [{files}]"
+    );
     site.edit_config(|text| text.replace("certificates = \"internal\"", &tls));
     (site, leaf)
 }
@@ -136,13 +138,22 @@ async fn only_the_guidelines_13(site: &Site) {
     assert_eq!(said, None, "a group beyond the guideline was taken");
 }
 
-async fn handshake(site: &Site, config: ClientConfig, name: &str) -> std::io::Result<TlsStream<TcpStream>> {
+async fn handshake(
+    site: &Site,
+    config: ClientConfig,
+    name: &str,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(site.address()).await?;
     let name = ServerName::try_from(name.to_owned()).unwrap();
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
 }
 
-fn with_groups(client: &Client, groups: &[&'static dyn rustls::crypto::SupportedKxGroup]) -> ClientConfig {
+fn with_groups(
+    client: &Client,
+    groups: &[&'static dyn rustls::crypto::SupportedKxGroup],
+) -> ClientConfig {
     let mut config = client.tls_config(&[b"http/1.1"]);
     let mut provider = (**config.crypto_provider()).clone();
     provider.kx_groups = groups.to_vec();
@@ -158,19 +169,36 @@ fn with_groups(client: &Client, groups: &[&'static dyn rustls::crypto::Supported
 #[tokio::test(flavor = "multi_thread")]
 async fn the_post_quantum_group_is_taken_before_all_others() {
     let upstream = Upstream::start("notes").await;
-    let site = Site::plan().route("notes", &upstream, "public = true").start().await;
+    let site = Site::plan()
+        .route("notes", &upstream, "public = true")
+        .start()
+        .await;
     let client = site.client();
     let offers: [&[&'static dyn rustls::crypto::SupportedKxGroup]; 2] = [
         &[kx_group::X25519MLKEM768],
-        &[kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1],
+        &[
+            kx_group::X25519MLKEM768,
+            kx_group::X25519,
+            kx_group::SECP256R1,
+        ],
     ];
     for offer in offers {
-        let stream = handshake(&site, with_groups(&client, offer), "notes.test").await.unwrap();
-        let group = stream.get_ref().1.negotiated_key_exchange_group().unwrap().name();
+        let stream = handshake(&site, with_groups(&client, offer), "notes.test")
+            .await
+            .unwrap();
+        let group = stream
+            .get_ref()
+            .1
+            .negotiated_key_exchange_group()
+            .unwrap()
+            .name();
         assert_eq!(group, NamedGroup::X25519MLKEM768);
     }
     let only = with_groups(&client, &[kx_group::MLKEM768]);
-    assert!(handshake(&site, only, "notes.test").await.is_err(), "MLKEM768 alone was taken");
+    assert!(
+        handshake(&site, only, "notes.test").await.is_err(),
+        "MLKEM768 alone was taken"
+    );
 }
 
 /// Keeps one session for all names, as no honest client does.
@@ -188,7 +216,11 @@ impl ClientSessionStore for OneForAll {
     fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
         self.0.kx_hint(&one())
     }
-    fn set_tls12_session(&self, _: ServerName<'static>, value: rustls::client::Tls12ClientSessionValue) {
+    fn set_tls12_session(
+        &self,
+        _: ServerName<'static>,
+        value: rustls::client::Tls12ClientSessionValue,
+    ) {
         self.0.set_tls12_session(one(), value);
     }
     fn tls12_session(&self, _: &ServerName<'_>) -> Option<rustls::client::Tls12ClientSessionValue> {
@@ -197,10 +229,17 @@ impl ClientSessionStore for OneForAll {
     fn remove_tls12_session(&self, _: &ServerName<'static>) {
         self.0.remove_tls12_session(&one());
     }
-    fn insert_tls13_ticket(&self, _: ServerName<'static>, value: rustls::client::Tls13ClientSessionValue) {
+    fn insert_tls13_ticket(
+        &self,
+        _: ServerName<'static>,
+        value: rustls::client::Tls13ClientSessionValue,
+    ) {
         self.0.insert_tls13_ticket(one(), value);
     }
-    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<rustls::client::Tls13ClientSessionValue> {
+    fn take_tls13_ticket(
+        &self,
+        _: &ServerName<'static>,
+    ) -> Option<rustls::client::Tls13ClientSessionValue> {
         self.0.take_tls13_ticket(&one())
     }
 }
@@ -208,12 +247,19 @@ impl ClientSessionStore for OneForAll {
 /// One request, so that tickets which follow the handshake are read; tells how the handshake went.
 async fn kind_of_handshake(site: &Site, config: &ClientConfig, name: &str) -> HandshakeKind {
     let mut stream = handshake(site, config.clone(), name).await.unwrap();
-    let request = format!("GET / HTTP/1.1\r\nHost: {name}:{}\r\nConnection: close\r\n\r\n", site.port);
+    let request = format!(
+        "GET / HTTP/1.1\r\nHost: {name}:{}\r\nConnection: close\r\n\r\n",
+        site.port
+    );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     // A close without close_notify is an error to rustls; the tickets were read before it.
     drop(stream.read_to_end(&mut answer).await);
-    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    assert!(
+        answer.starts_with(b"HTTP/1.1 200"),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
     stream.get_ref().1.handshake_kind().unwrap()
 }
 
@@ -227,12 +273,15 @@ async fn a_ticket_opens_the_name_it_was_issued_for_and_no_other() {
         .await;
     for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
         let client = site.client();
-        let mut config = ClientConfig::builder_with_provider(Arc::clone(client.tls_config(&[]).crypto_provider()))
-            .with_protocol_versions(&[version])
-            .unwrap()
-            .with_root_certificates(client.roots())
-            .with_no_client_auth();
-        config.resumption = Resumption::store(Arc::new(OneForAll(ClientSessionMemoryCache::new(8))));
+        let mut config = ClientConfig::builder_with_provider(Arc::clone(
+            client.tls_config(&[]).crypto_provider(),
+        ))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(client.roots())
+        .with_no_client_auth();
+        config.resumption =
+            Resumption::store(Arc::new(OneForAll(ClientSessionMemoryCache::new(8))));
 
         let first = kind_of_handshake(&site, &config, "notes.test").await;
         assert_ne!(first, HandshakeKind::Resumed);
@@ -246,16 +295,37 @@ async fn a_ticket_opens_the_name_it_was_issued_for_and_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tickets_offer_no_early_data() {
     let upstream = Upstream::start("notes").await;
-    let site = Site::plan().route("notes", &upstream, "public = true").start().await;
-    site.write("request", &format!("GET / HTTP/1.1\r\nHost: notes.test:{}\r\nConnection: close\r\n\r\n", site.port));
+    let site = Site::plan()
+        .route("notes", &upstream, "public = true")
+        .start()
+        .await;
+    site.write(
+        "request",
+        &format!(
+            "GET / HTTP/1.1\r\nHost: notes.test:{}\r\nConnection: close\r\n\r\n",
+            site.port
+        ),
+    );
     let mut command = Command::new("openssl");
     command
-        .args(["s_client", "-tls1_3", "-ign_eof", "-servername", "notes.test"])
+        .args([
+            "s_client",
+            "-tls1_3",
+            "-ign_eof",
+            "-servername",
+            "notes.test",
+        ])
         .args(["-connect", &site.address().to_string()])
         .stdin(std::fs::File::open(site.path("request")).unwrap());
-    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    let output = tokio::task::spawn_blocking(move || command.output())
+        .await
+        .unwrap()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("Post-Handshake New Session Ticket arrived"), "{said}");
+    assert!(
+        said.contains("Post-Handshake New Session Ticket arrived"),
+        "{said}"
+    );
     assert!(said.contains("Max Early Data: 0"), "{said}");
 }
 
@@ -278,9 +348,16 @@ async fn refused_bytes(site: &Site, name: Option<&str>) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_name_or_none_gets_an_alert_and_no_certificate() {
     let upstream = Upstream::start("notes").await;
-    let site = Site::plan().route("notes", &upstream, "public = true").start().await;
+    let site = Site::plan()
+        .route("notes", &upstream, "public = true")
+        .start()
+        .await;
     for name in [Some("other.test"), Some("x.notes.test"), None] {
-        assert_eq!(refused_bytes(&site, name).await, UNRECOGNIZED_NAME, "{name:?}");
+        assert_eq!(
+            refused_bytes(&site, name).await,
+            UNRECOGNIZED_NAME,
+            "{name:?}"
+        );
     }
     assert_eq!(upstream.hits(), 0);
 }
@@ -288,12 +365,21 @@ async fn an_unknown_name_or_none_gets_an_alert_and_no_certificate() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_speaks_none_of_our_protocols_is_refused() {
     let upstream = Upstream::start("notes").await;
-    let site = Site::plan().route("notes", &upstream, "public = true").start().await;
+    let site = Site::plan()
+        .route("notes", &upstream, "public = true")
+        .start()
+        .await;
     for protocol in ["h3", "http/1.0", "h2c", "HTTP/1.1"] {
-        assert_eq!(openssl(&site, "notes.test", &["-alpn", protocol]).await, None, "{protocol}");
+        assert_eq!(
+            openssl(&site, "notes.test", &["-alpn", protocol]).await,
+            None,
+            "{protocol}"
+        );
     }
     for (offer, taken) in [("http/1.1,h2", "h2"), ("http/1.1", "http/1.1")] {
-        let said = openssl(&site, "notes.test", &["-alpn", offer]).await.unwrap();
+        let said = openssl(&site, "notes.test", &["-alpn", offer])
+            .await
+            .unwrap();
         assert!(said.contains(&format!("ALPN protocol: {taken}")), "{said}");
     }
 
@@ -303,7 +389,11 @@ async fn a_client_that_speaks_none_of_our_protocols_is_refused() {
         .start()
         .await;
     assert_eq!(openssl(&one, "notes.test", &["-alpn", "h2"]).await, None);
-    assert!(openssl(&one, "notes.test", &["-alpn", "h2,http/1.1"]).await.is_some());
+    assert!(
+        openssl(&one, "notes.test", &["-alpn", "h2,http/1.1"])
+            .await
+            .is_some()
+    );
 }
 
 async fn served(site: &Site, client: &Client) -> Vec<u8> {
@@ -330,12 +420,19 @@ async fn changed_certificate_files_are_served_and_broken_ones_are_not() {
     replace(&site, &second);
     let shown = async || (served(&site, &client).await == second.der).then_some(());
     eventually("the new certificate", shown).await;
-    assert!(kept.get_ref().1.peer_certificates().is_some(), "connections live on");
+    assert!(
+        kept.get_ref().1.peer_certificates().is_some(),
+        "connections live on"
+    );
 
     site.write("tls/ec.crt", "not a certificate");
     let told = async || site.log_text().contains("PC3101").then_some(());
     eventually("the finding in the log", told).await;
-    assert_eq!(served(&site, &client).await, second.der, "the last good one stays");
+    assert_eq!(
+        served(&site, &client).await,
+        second.der,
+        "the last good one stays"
+    );
 
     // A key that belongs to another certificate is as bad as none.
     let third = pki.leaf(Kind::P256, &["notes.test", "login.test"]);
@@ -365,10 +462,18 @@ async fn a_reload_takes_new_certificates_and_refuses_broken_ones() {
 
     site.write("tls/ec.crt", "not a certificate");
     site.signal(rustix::process::Signal::HUP);
-    let told = async || site.log_text().contains("portcullis.config.refused").then_some(());
+    let told = async || {
+        site.log_text()
+            .contains("portcullis.config.refused")
+            .then_some(())
+    };
     eventually("the refusal in the log", told).await;
     assert!(site.log_text().contains("PC3101"), "{}", site.log_text());
-    assert_eq!(served(&site, &client).await, second.der, "the last good one stays");
+    assert_eq!(
+        served(&site, &client).await,
+        second.der,
+        "the last good one stays"
+    );
 }
 
 fn get(host: &str, port: u16, target: &str) -> Request<Full<Bytes>> {
@@ -399,10 +504,19 @@ async fn every_answer_tells_browsers_to_stay_with_https() {
     ] {
         let answer = client.send(name, get(host, site.port, target)).await;
         assert_eq!(answer.status, status, "{host}{target}");
-        assert_eq!(answer.header("strict-transport-security"), Some(HSTS), "{host}{target}");
+        assert_eq!(
+            answer.header("strict-transport-security"),
+            Some(HSTS),
+            "{host}{target}"
+        );
     }
     let url = format!("https://notes.test:{}/", site.port);
-    let answer = client.send_h2("notes.test", Request::get(url).body(Full::default()).unwrap()).await;
+    let answer = client
+        .send_h2(
+            "notes.test",
+            Request::get(url).body(Full::default()).unwrap(),
+        )
+        .await;
     assert_eq!(answer.header("strict-transport-security"), Some(HSTS));
 }
 
@@ -415,12 +529,21 @@ async fn a_connection_for_one_name_serves_no_other() {
         .start()
         .await;
     let client = site.client();
-    let h1 = client.send("notes.test", get("wiki.test", site.port, "/")).await;
+    let h1 = client
+        .send("notes.test", get("wiki.test", site.port, "/"))
+        .await;
     assert_eq!(h1.status, 421);
     let url = format!("https://wiki.test:{}/", site.port);
-    let h2 = client.send_h2("notes.test", Request::get(url).body(Full::default()).unwrap()).await;
+    let h2 = client
+        .send_h2(
+            "notes.test",
+            Request::get(url).body(Full::default()).unwrap(),
+        )
+        .await;
     assert_eq!(h2.status, 421);
     assert_eq!(upstream.hits(), 0);
-    let right = client.send("wiki.test", get("wiki.test", site.port, "/")).await;
+    let right = client
+        .send("wiki.test", get("wiki.test", site.port, "/"))
+        .await;
     assert_eq!((right.status, upstream.hits()), (200, 1));
 }

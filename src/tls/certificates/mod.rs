@@ -94,11 +94,7 @@ impl Certificates {
 
     /// Looks at the files as often as the settings in force say and puts changed ones in force, until `stop`.
     pub(crate) async fn watch(self: Arc<Self>, clock: Clock, stop: CancellationToken) {
-        while stop
-            .run_until_cancelled(self.pause())
-            .await
-            .is_some()
-        {
+        while stop.run_until_cancelled(self.pause()).await.is_some() {
             self.look(clock.now());
         }
     }
@@ -163,8 +159,8 @@ impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let host = Host::parse(hello.server_name()?).ok()?;
         let table = self.table.load();
-        table
-            .find(&host)?
+        let certificates = table.find(&host)?;
+        certificates
             .iter()
             .find(|certified| {
                 certified
@@ -172,6 +168,9 @@ impl ResolvesServerCert for Certificates {
                     .choose_scheme(hello.signature_schemes())
                     .is_some()
             })
+            // One that the client cannot verify makes rustls answer `handshake_failure`; none at all would be
+            // `access_denied`, which says something else (RFC 8446 section 6.2).
+            .or_else(|| certificates.first())
             .cloned()
     }
 }

@@ -8,6 +8,8 @@ pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod people;
 pub(crate) mod pki;
+pub(crate) mod raw_h2;
+pub(crate) mod scripted;
 pub(crate) mod site;
 pub(crate) mod upstream;
 pub(crate) mod wire;

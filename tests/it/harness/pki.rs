@@ -32,14 +32,16 @@ pub(crate) struct Leaf {
 fn live(params: &mut CertificateParams) {
     let now = std::time::SystemTime::now();
     params.not_before = (now - DAY).into();
-    params.not_after = (now + 90 * DAY).into();
+    params.not_after = (now + 88 * DAY).into();
 }
 
 impl Pki {
     pub(crate) fn new() -> Self {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "Test root");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "Test root");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         live(&mut params);
@@ -63,7 +65,9 @@ impl Pki {
         .unwrap();
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
-        params.distinguished_name.push(DnType::CommonName, "Test leaf");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "Test leaf");
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
