@@ -18,7 +18,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use criterion::{
-    BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime,
+    BatchSize, BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime,
 };
 use portcullis::benching::{Ask, Memory, Site};
 use tempfile::TempDir;
@@ -182,6 +182,31 @@ fn one_request(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The steps by themselves. What they leave out is the record: the slot, the journal and the entry.
+fn steps(criterion: &mut Criterion) {
+    let installation = install(10, 10);
+    let site = &installation.site;
+    let ask = || site.ask("/documents/1/latest?view=full").unwrap();
+    let known = site.know(ask()).unwrap();
+    let mut group = criterion.benchmark_group("step");
+    group.bench_function("admission", |bencher| {
+        bencher.iter_batched(ask, |ask| site.admit(ask).unwrap(), BatchSize::SmallInput);
+    });
+    group.bench_function("route", |bencher| {
+        bencher.iter(|| site.find_route(black_box(&known)));
+    });
+    group.bench_function("session", |bencher| {
+        bencher.iter(|| site.find_session(black_box(&known)));
+    });
+    group.bench_function("decision, remembered", |bencher| {
+        bencher.iter(|| site.decide(black_box(&known), Memory::Used));
+    });
+    group.bench_function("decision, fresh", |bencher| {
+        bencher.iter(|| site.decide(black_box(&known), Memory::Bypassed));
+    });
+    group.finish();
+}
+
 fn growing(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("size");
     for (routes, policies) in [(10, 50), (2_000, 10), (2_000, 10_000)] {
@@ -209,6 +234,6 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2));
-    targets = one_request, growing
+    targets = one_request, steps, growing
 }
 criterion_main!(benches);

@@ -52,6 +52,15 @@ pub enum Memory {
 #[derive(Debug)]
 pub struct Ask(Request<Body>);
 
+/// A request that was admitted and found its route and its person.
+#[derive(Debug)]
+pub struct Known {
+    request: CleanRequest,
+    route: Arc<Route>,
+    authn: Authn,
+    facts: Facts,
+}
+
 /// An installation with one person, who is signed in on every host.
 #[derive(Debug)]
 pub struct Site {
@@ -163,6 +172,63 @@ impl Site {
             (route, &facts),
             record,
         )
+    }
+
+    /// The first step alone: what is malformed is refused, the rest has one reading.
+    ///
+    /// # Errors
+    /// As [`Site::serve`].
+    pub fn admit(&self, Ask(request): Ask) -> Result<(), Failure> {
+        drop(CleanRequest::admit(
+            request,
+            &self.peer,
+            &self.plan.message,
+        )?);
+        Ok(())
+    }
+
+    /// Everything before the decision, to measure the steps that follow by themselves.
+    ///
+    /// # Errors
+    /// As [`Site::serve`].
+    pub fn know(&self, Ask(request): Ask) -> Result<Known, Failure> {
+        let facts = self.facts(request.headers());
+        let request = CleanRequest::admit(request, &facts.peer, &self.plan.message)?;
+        let route = self.plan.routes.find(request.host(), request.path());
+        let route = Arc::clone(route.ok_or("no route")?);
+        let authn = self.authenticate(request.headers(), request.host(), &route, &facts)?;
+        Ok(Known {
+            request,
+            route,
+            authn,
+            facts,
+        })
+    }
+
+    /// Finds the route of a request once more.
+    #[must_use]
+    pub fn find_route(&self, known: &Known) -> bool {
+        let (host, path) = (known.request.host(), known.request.path());
+        self.plan.routes.find(host, path).is_some()
+    }
+
+    /// Looks up the session of a request once more.
+    #[must_use]
+    pub fn find_session(&self, known: &Known) -> bool {
+        let headers = known.request.headers();
+        let found = self.authenticate(headers, known.request.host(), &known.route, &known.facts);
+        found.is_ok()
+    }
+
+    /// Decides about a request once more; `true` when it is allowed.
+    #[must_use]
+    pub fn decide(&self, known: &Known, memory: Memory) -> bool {
+        let asked = question(&known.authn, &known.route, &known.request, &known.facts);
+        let decision = match memory {
+            Memory::Used => self.plan.policies.decide(&asked),
+            Memory::Bypassed => self.plan.policies.decide_afresh(&asked),
+        };
+        decision.into_permit().is_ok()
     }
 
     /// What follows a decision: identity, journal, the request for the upstream, the entry.
