@@ -214,6 +214,7 @@ fn upstream_failed(failed: &refusal::Failed) -> Mishap {
             limit: failed.route.body.bytes,
         },
         ErrorKind::Interrupted(Reason::RequestTimeout) => Mishap::RequestTimeout,
+        ErrorKind::Interrupted(Reason::SessionEnded) => Mishap::CredentialRejected,
         ErrorKind::Interrupted(_) => Mishap::Malformed,
     }
 }

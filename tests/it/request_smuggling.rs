@@ -119,7 +119,7 @@ async fn paths_with_one_reading_are_carried_byte_for_byte() {
         "/a%23b",
         "/a+b,c=d@e:f!$&'()*~-_",
         "/[a]|^",
-        "/a?b=%2e%2e/..//;%00\\&c=\"<>{}`",
+        "/a?b=%2e%2e/..//;%00\\&c={}",
         "/a??",
         "/a?",
     ];

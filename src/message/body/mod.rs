@@ -32,7 +32,25 @@ pub(crate) enum BodyError {
     Connection(#[source] hyper::Error),
 }
 
-impl BodyError {}
+impl BodyError {
+    /// The framing of the body was broken, rather than the connection.
+    pub(crate) fn is_malformed(&self) -> bool {
+        let Self::Connection(error) = self else {
+            return matches!(self, Self::LengthDiffers);
+        };
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<std::io::Error>() {
+                return matches!(
+                    error.kind(),
+                    std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData
+                );
+            }
+            cause = error.source();
+        }
+        false
+    }
+}
 
 /// A boxed body, for wrappers that other modules write.
 pub(crate) type Wrapped = Pin<Box<dyn HttpBody<Data = Bytes, Error = BodyError> + Send>>;
