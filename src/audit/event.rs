@@ -203,6 +203,7 @@ impl SecurityEvent {
         self
     }
 
+    #[cfg(test)]
     #[must_use]
     pub(crate) fn because(mut self, reason: Reason) -> Self {
         self.reason = Some(reason);

@@ -391,12 +391,7 @@ impl Gateway {
 
     /// Carries an upgraded stream until it ends; the request's entry is written then. That it was opened and that it
     /// goes on is recorded meanwhile (D40).
-    fn relay(
-        &self,
-        tunnel: Tunnel,
-        (idle, interval): (Duration, Duration),
-        mut record: Record,
-    ) {
+    fn relay(&self, tunnel: Tunnel, (idle, interval): (Duration, Duration), mut record: Record) {
         let log = Arc::clone(&self.shared.audit);
         let streams = self.shared.ledger.metrics.streams_active.clone();
         streams.inc();

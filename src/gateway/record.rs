@@ -10,7 +10,8 @@ use std::time::Duration;
 use http::{HeaderMap, Request, Version, header};
 
 use crate::audit::{
-    Action, Admission, AnsweredBy, Probe, Receipt, RequestEntry, SecurityEvent, Slot, Told, Unavailable, Verdict, Who,
+    Action, Admission, AnsweredBy, Probe, Receipt, RequestEntry, SecurityEvent, Slot, Told,
+    Unavailable, Verdict, Who,
 };
 use crate::authn::{Authn, Principal};
 use crate::authz::{Decision, Denial, Permit};

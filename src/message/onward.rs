@@ -22,7 +22,6 @@ pub(crate) struct Onward {
     pub(crate) method: Method,
     /// The client's bytes.
     pub(crate) target: PathAndQuery,
-    pub(crate) authority: Authority,
     /// Has `Host` written from the authority; no `Content-Length`, whose value is the body's own.
     pub(crate) headers: HeaderMap,
     pub(crate) body: Body,
@@ -70,7 +69,6 @@ impl CleanRequest {
         Onward {
             method,
             target: target.path_and_query().clone(),
-            authority,
             headers,
             body,
             upgrade,

@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn a_new_folder_is_private() {
         let base = tempfile::tempdir().unwrap();
-        let folder = DataFolder::open_or_create(&base.path().join("a/b")).unwrap();
+        DataFolder::open_or_create(&base.path().join("a/b")).unwrap();
         let mode = std::fs::metadata(base.path().join("a/b"))
             .unwrap()
             .permissions()
