@@ -254,5 +254,6 @@ fn tls_server(
         config.tls.profile.value,
         config.server.http,
         Arc::new(certificates),
+        config.tls.ticket_rotation,
     )?)
 }

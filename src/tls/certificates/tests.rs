@@ -43,6 +43,7 @@ fn wanted(files: Vec<(PathBuf, PathBuf)>, hosts: &[&str]) -> Wanted {
         source: Source::Files(files),
         profile: Profile::Intermediate,
         hosts: hosts.iter().map(|host| name(host)).collect(),
+        recheck: std::time::Duration::from_secs(1),
     }
 }
 
