@@ -61,11 +61,16 @@ pub(super) enum Line {
 impl Pools {
     /// Makes an empty pool whose connections run on the current runtime.
     pub(crate) fn new(tasks: Tasks) -> Self {
-        let shelves = Arc::new(Mutex::new(HashMap::new()));
+        let shelves = Arc::new(Mutex::new(HashMap::<u64, Shelf>::new()));
         let draining = tasks.draining().clone();
         let sweeping = sweep(Arc::downgrade(&shelves));
+        let idle = Arc::downgrade(&shelves);
         drop(tasks.spawn("upstream-sweep", async move {
             draining.run_until_cancelled(sweeping).await;
+            // Connections that nobody uses must not make a drain wait; those in use are not put back.
+            if let Some(shelves) = idle.upgrade() {
+                shelves.lock().clear();
+            }
         }));
         Self { shelves, tasks }
     }

