@@ -32,7 +32,10 @@ const EXPECTED: [(&str, &str); 9] = [
         "secure_renego",
         "the tool's OpenSSL forgets the server name; sslyze checks it below",
     ),
-    ("sessionresumption", "tried with the tool's own OpenSSL; tls.rs resumes by ticket"),
+    (
+        "sessionresumption",
+        "tried with the tool's own OpenSSL; tls.rs resumes by ticket",
+    ),
     ("scanProblem", "about the tool itself"),
 ];
 /// Half a year: what SSL Labs wants of HSTS before it gives A+.

@@ -33,7 +33,10 @@ impl Verifier {
         rules.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
         rules.validate_nbf = true;
         rules.leeway = 5;
-        Ok(Self { keys: serde_json::from_str(jwks)?, rules })
+        Ok(Self {
+            keys: serde_json::from_str(jwks)?,
+            rules,
+        })
     }
 
     /// `None` means: answer 401.

@@ -35,23 +35,37 @@ impl Stage {
     async fn set(mut site: Site, person: &Person) -> Self {
         site.edit_config(|text| {
             let text = text.replace(PORTAL, "localhost");
-            text.replace("[auth]\n", &format!("[auth]\nassertion_life = \"{LIFE}\"\n"))
+            text.replace(
+                "[auth]\n",
+                &format!("[auth]\nassertion_life = \"{LIFE}\"\n"),
+            )
         });
         site.run().await;
         let issuer = format!("https://localhost:{}", site.port);
         let mut browser = Browser::new(&site);
-        let keys = browser.visit(&format!("{issuer}/.well-known/portcullis/jwks.json")).await;
+        let keys = browser
+            .visit(&format!("{issuer}/.well-known/portcullis/jwks.json"))
+            .await;
         assert_eq!(keys.status(), 200);
         let page = browser.sign_in(&site.url("grafana", "/"), person).await;
         assert_eq!(page.status(), 200, "{}", page.text());
-        Self { jwks: keys.text(), site, browser, issuer }
+        Self {
+            jwks: keys.text(),
+            site,
+            browser,
+            issuer,
+        }
     }
 
     /// An assertion that really reached the upstream of `route`.
     async fn assertion(&mut self, route: &str, upstream: &Upstream) -> String {
         let page = self.browser.open(&self.site.url(route, "/")).await;
         assert_eq!(page.status(), 200, "{}", page.text());
-        upstream.last().header("x-portcullis-assertion").unwrap().to_owned()
+        upstream
+            .last()
+            .header("x-portcullis-assertion")
+            .unwrap()
+            .to_owned()
     }
 }
 
@@ -85,11 +99,26 @@ fn forgeries(good: &str) -> Vec<(&'static str, String)> {
         jsonwebtoken::encode(&header, claims, &own).unwrap()
     };
     vec![
-        ("tampered claims", format!("{}.{}.{signature}", encoded(&header), encoded(&greedy))),
-        ("algorithm none", format!("{}.{}.", encoded(&unsigned), encoded(&claims))),
-        ("algorithm none, old signature", format!("{}.{}.{signature}", encoded(&unsigned), encoded(&claims))),
-        ("symmetric algorithm", format!("{}.{}.{signature}", encoded(&symmetric), encoded(&claims))),
-        ("another type", format!("{}.{}.{signature}", encoded(&retyped), encoded(&claims))),
+        (
+            "tampered claims",
+            format!("{}.{}.{signature}", encoded(&header), encoded(&greedy)),
+        ),
+        (
+            "algorithm none",
+            format!("{}.{}.", encoded(&unsigned), encoded(&claims)),
+        ),
+        (
+            "algorithm none, old signature",
+            format!("{}.{}.{signature}", encoded(&unsigned), encoded(&claims)),
+        ),
+        (
+            "symmetric algorithm",
+            format!("{}.{}.{signature}", encoded(&symmetric), encoded(&claims)),
+        ),
+        (
+            "another type",
+            format!("{}.{}.{signature}", encoded(&retyped), encoded(&claims)),
+        ),
         ("another key under the same name", sign(&header, &claims)),
         ("another key under another name", sign(&unnamed, &claims)),
         ("no signature", good.rsplit_once('.').unwrap().0.to_owned()),
@@ -108,24 +137,39 @@ fn plan(ada: &Person, grafana: &Upstream, wiki: &Upstream) -> Site {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rust_verifier_accepts_the_real_assertion_and_no_forgery() {
-    let (grafana, wiki) = (Upstream::start("grafana").await, Upstream::start("wiki").await);
+    let (grafana, wiki) = (
+        Upstream::start("grafana").await,
+        Upstream::start("wiki").await,
+    );
     let ada = Person::new("ada", &["staff"]);
     let mut stage = Stage::set(plan(&ada, &grafana, &wiki), &ada).await;
     let verifier = Verifier::new(&stage.jwks, &stage.issuer, "grafana").unwrap();
 
     let good = stage.assertion("grafana", &grafana).await;
     let caller = verifier.verify(&good).expect("a real assertion");
-    assert_eq!((caller.email.as_str(), caller.groups.as_slice()), ("ada@example.com", ["staff".to_owned()].as_slice()));
+    assert_eq!(
+        (caller.email.as_str(), caller.groups.as_slice()),
+        ("ada@example.com", ["staff".to_owned()].as_slice())
+    );
     assert_eq!(caller.sub, part(&good, 1)["sub"]);
 
     let elsewhere = stage.assertion("wiki", &wiki).await;
-    assert!(verifier.verify(&elsewhere).is_none(), "an assertion for another route");
+    assert!(
+        verifier.verify(&elsewhere).is_none(),
+        "an assertion for another route"
+    );
     let stranger = Verifier::new(&stage.jwks, "https://login.example.com", "grafana").unwrap();
-    assert!(stranger.verify(&good).is_none(), "an assertion of another portal");
+    assert!(
+        stranger.verify(&good).is_none(),
+        "an assertion of another portal"
+    );
     for (what, token) in forgeries(&good) {
         assert!(verifier.verify(&token).is_none(), "accepted: {what}");
     }
-    eventually("the assertion to expire", async || verifier.verify(&good).is_none().then_some(())).await;
+    eventually("the assertion to expire", async || {
+        verifier.verify(&good).is_none().then_some(())
+    })
+    .await;
 }
 
 /// A program of this test, ended with it.
@@ -133,7 +177,13 @@ struct Program(Child);
 
 impl Program {
     fn start(command: &mut Command) -> Self {
-        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
+        Self(
+            command
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap(),
+        )
     }
 }
 
@@ -148,7 +198,10 @@ impl Drop for Program {
 /// Starts the Python verifier for `stage`; gives it and its port.
 async fn python(stage: &Stage) -> (Program, u16) {
     let python = root().join("target/test-tools/bin/python3");
-    assert!(python.exists(), "scripts/install-test-tools puts Python's packages into target/test-tools");
+    assert!(
+        python.exists(),
+        "scripts/install-test-tools puts Python's packages into target/test-tools"
+    );
     let port = free_port();
     let program = Program::start(
         Command::new(python)
@@ -164,14 +217,19 @@ async fn python(stage: &Stage) -> (Program, u16) {
 
 async fn listening(port: u16) {
     eventually("a program to listen", async || {
-        tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok().map(drop)
+        tokio::net::TcpStream::connect(("127.0.0.1", port))
+            .await
+            .ok()
+            .map(drop)
     })
     .await;
 }
 
 /// Asks a plain server with this assertion; gives status and the header `X-Verified-User`.
 async fn ask(port: u16, assertion: &str) -> (u16, Option<String>) {
-    let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let stream = tokio::net::TcpStream::connect(("127.0.0.1", port))
+        .await
+        .unwrap();
     let stream = hyper_util::rt::TokioIo::new(stream);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
     tokio::spawn(async move { drop(connection.await) });
@@ -179,27 +237,46 @@ async fn ask(port: u16, assertion: &str) -> (u16, Option<String>) {
         .header("host", "grafana.test")
         .header("x-portcullis-assertion", assertion)
         .header("x-verified-user", "mallory@example.com");
-    let answer = sender.send_request(request.body(Full::<bytes::Bytes>::default()).unwrap()).await.unwrap();
-    let user = answer.headers().get("x-verified-user").map(|value| value.to_str().unwrap().to_owned());
+    let answer = sender
+        .send_request(request.body(Full::<bytes::Bytes>::default()).unwrap())
+        .await
+        .unwrap();
+    let user = answer
+        .headers()
+        .get("x-verified-user")
+        .map(|value| value.to_str().unwrap().to_owned());
     (answer.status().as_u16(), user)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_python_verifier_accepts_the_real_assertion_and_no_forgery() {
-    let (grafana, wiki) = (Upstream::start("grafana").await, Upstream::start("wiki").await);
+    let (grafana, wiki) = (
+        Upstream::start("grafana").await,
+        Upstream::start("wiki").await,
+    );
     let ada = Person::new("ada", &["staff"]);
     let mut stage = Stage::set(plan(&ada, &grafana, &wiki), &ada).await;
     let (_program, port) = python(&stage).await;
 
     let good = stage.assertion("grafana", &grafana).await;
-    assert_eq!(ask(port, &good).await, (204, Some("ada@example.com".to_owned())));
+    assert_eq!(
+        ask(port, &good).await,
+        (204, Some("ada@example.com".to_owned()))
+    );
 
     let elsewhere = stage.assertion("wiki", &wiki).await;
-    assert_eq!(ask(port, &elsewhere).await.0, 401, "an assertion for another route");
+    assert_eq!(
+        ask(port, &elsewhere).await.0,
+        401,
+        "an assertion for another route"
+    );
     for (what, token) in forgeries(&good) {
         assert_eq!(ask(port, &token).await, (401, None), "accepted: {what}");
     }
-    eventually("the assertion to expire", async || (ask(port, &good).await.0 == 401).then_some(())).await;
+    eventually("the assertion to expire", async || {
+        (ask(port, &good).await.0 == 401).then_some(())
+    })
+    .await;
 }
 
 /// Starts the page's nginx between `port` and `app`; every address on the page stands there exactly once.
@@ -217,7 +294,11 @@ async fn nginx(folder: &std::path::Path, verifier: u16, app: &Upstream) -> (Prog
     fs::write(folder.join("nginx.conf"), text).unwrap();
     let place = |name: &str| folder.join(name).display().to_string();
     // Where nginx keeps its own files on this machine is no matter of the page.
-    let files = format!("daemon off; pid {}; error_log {} info;", place("nginx.pid"), place("error.log"));
+    let files = format!(
+        "daemon off; pid {}; error_log {} info;",
+        place("nginx.pid"),
+        place("error.log")
+    );
     let program = Program::start(
         Command::new("nginx")
             .arg("-p")
@@ -245,11 +326,19 @@ async fn nginx_passes_the_real_assertion_and_no_forgery() {
     assert_eq!(ask(port, &good).await.0, 200);
     let seen = app.last();
     assert_eq!(seen.target, "/page");
-    assert_eq!(seen.header("x-verified-user"), Some("ada@example.com"), "what the client claims is replaced");
+    assert_eq!(
+        seen.header("x-verified-user"),
+        Some("ada@example.com"),
+        "what the client claims is replaced"
+    );
 
     let hits = app.hits();
     let elsewhere = stage.assertion("wiki", &wiki).await;
-    assert_eq!(ask(port, &elsewhere).await.0, 401, "an assertion for another route");
+    assert_eq!(
+        ask(port, &elsewhere).await.0,
+        401,
+        "an assertion for another route"
+    );
     for (what, token) in forgeries(&good) {
         assert_eq!(ask(port, &token).await.0, 401, "passed: {what}");
     }
@@ -266,11 +355,22 @@ async fn a_person_reaches_an_app_that_trusts_only_the_assertion() {
     let folder = tempfile::tempdir().unwrap();
     let (_nginx, port) = nginx(folder.path(), verifier, &app).await;
 
-    stage.site.edit_config(|text| text.replace(&app.url(), &format!("http://127.0.0.1:{port}")));
+    stage
+        .site
+        .edit_config(|text| text.replace(&app.url(), &format!("http://127.0.0.1:{port}")));
     stage.site.command(&["reload"]).ok();
     let url = Url::parse(&stage.site.url("grafana", "/dashboards"));
-    let lie = [("x-portcullis-assertion", "a.b.c"), ("x-verified-user", "mallory@example.com")];
+    let lie = [
+        ("x-portcullis-assertion", "a.b.c"),
+        ("x-verified-user", "mallory@example.com"),
+    ];
     let page = stage.browser.request(Method::GET, url, None, &lie).await;
-    assert_eq!((page.status(), page.text().as_str()), (200, "upstream app /dashboards"));
-    assert_eq!(app.last().header("x-verified-user"), Some("ada@example.com"));
+    assert_eq!(
+        (page.status(), page.text().as_str()),
+        (200, "upstream app /dashboards")
+    );
+    assert_eq!(
+        app.last().header("x-verified-user"),
+        Some("ada@example.com")
+    );
 }

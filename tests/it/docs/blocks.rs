@@ -124,14 +124,21 @@ fn opened(page: &Path, line: usize, info: &str) -> Block {
         }
         (_, [word]) if word.starts_with("not-run=") => {
             let reason = &word["not-run=".len()..];
-            assert!(REASONS_NOT_TO_RUN.contains(&reason), "{}: `{reason}` is no reason not to run", block.place());
+            assert!(
+                REASONS_NOT_TO_RUN.contains(&reason),
+                "{}: `{reason}` is no reason not to run",
+                block.place()
+            );
             Kind::NotRun
         }
         (language, []) if elsewhere(page, language).is_some() => {
             block.argument = Some(language.to_owned());
             Kind::RunElsewhere
         }
-        _ => panic!("{}: `{info}` does not say how the block is run", block.place()),
+        _ => panic!(
+            "{}: `{info}` does not say how the block is run",
+            block.place()
+        ),
     };
     block
 }
@@ -156,7 +163,11 @@ pub(crate) fn refuse_indented(page: &Path, text: &str) {
         if line.trim_start().starts_with("```") {
             fenced = !fenced;
         } else if !fenced && before.is_empty() && line.starts_with("    ") {
-            panic!("{}:{}: an indented block; use a fence that says what it is", page.display(), number + 1);
+            panic!(
+                "{}:{}: an indented block; use a fence that says what it is",
+                page.display(),
+                number + 1
+            );
         }
         before = line;
     }

@@ -74,7 +74,10 @@ fn steps(block: &Block) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for line in block.text.lines() {
         if let Some(command) = line.strip_prefix("$ ") {
-            steps.push(Step { command: command.to_owned(), shown: Vec::new() });
+            steps.push(Step {
+                command: command.to_owned(),
+                shown: Vec::new(),
+            });
         } else {
             let step = steps.last_mut();
             let step = step.unwrap_or_else(|| panic!("{}: output before a command", block.place()));
@@ -87,9 +90,14 @@ fn steps(block: &Block) -> Vec<Step> {
 
 impl Terminal {
     fn shell(&self, command: &str) -> Command {
-        let programs = Path::new(env!("CARGO_BIN_EXE_portcullis")).parent().unwrap().to_owned();
+        let programs = Path::new(env!("CARGO_BIN_EXE_portcullis"))
+            .parent()
+            .unwrap()
+            .to_owned();
         let mut path = vec![programs];
-        path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+        path.extend(std::env::split_paths(
+            &std::env::var_os("PATH").unwrap_or_default(),
+        ));
         let mut shell = Command::new("sh");
         shell
             .args(["-c", command])
@@ -117,13 +125,19 @@ impl Terminal {
         let place = format!("{}: $ {}", block.place(), step.command);
         assert_eq!(output.status.code(), Some(code), "{place}\n{said}");
         if let Err(missing) = self.compare(step, &said) {
-            panic!("{place}\nthe page shows a line that was not printed: {missing}\nprinted:\n{said}");
+            panic!(
+                "{place}\nthe page shows a line that was not printed: {missing}\nprinted:\n{said}"
+            );
         }
     }
 
     fn compare(&self, step: &Step, said: &str) -> Result<(), String> {
         let mut printed = said.lines().map(str::trim_end);
-        for line in step.shown.iter().filter(|line| !line.is_empty() && line.trim() != "…") {
+        for line in step
+            .shown
+            .iter()
+            .filter(|line| !line.is_empty() && line.trim() != "…")
+        {
             let line = self.moved(line);
             if !printed.any(|real| matches(&line, real)) {
                 return Err(line);
@@ -148,14 +162,20 @@ impl Terminal {
         let said = Arc::new(Mutex::new(String::new()));
         collect(child.stdout.take().unwrap(), &said);
         collect(child.stderr.take().unwrap(), &said);
-        self.running.push(Running { child, said: Arc::clone(&said) });
+        self.running.push(Running {
+            child,
+            said: Arc::clone(&said),
+        });
         let place = block.place();
         eventually(&format!("{place}: what `{command}` prints"), async || {
             let running = self.running.last_mut().unwrap();
             let ended = running.child.try_wait().unwrap();
             let text = running.said.lock().clone();
             let compared = self.compare(step, &text);
-            assert!(ended.is_none(), "{place}: `{command}` ended: {compared:?}\n{text}");
+            assert!(
+                ended.is_none(),
+                "{place}: `{command}` ended: {compared:?}\n{text}"
+            );
             compared.ok()
         })
         .await;
@@ -174,7 +194,10 @@ impl Terminal {
             "[server]\nlisten = [\"127.0.0.1:{}\"]\nhttp_redirect = []\nadmin_socket = \"data/admin.sock\"\n",
             self.port
         );
-        let operations = format!("\n[telemetry]\noperations = \"127.0.0.1:{}\"\n", free_port());
+        let operations = format!(
+            "\n[telemetry]\noperations = \"127.0.0.1:{}\"\n",
+            free_port()
+        );
         fs::write(&path, text.replacen("[server]\n", &listen, 1) + &operations).unwrap();
         let curl = format!("connect-to = \"::127.0.0.1:{}\"\nsilent\n", self.port);
         fs::write(self.folder.path().join(".curlrc"), curl).unwrap();
@@ -215,7 +238,10 @@ fn matches(shown: &str, real: &str) -> bool {
 
 #[test]
 fn a_shown_line_means_what_it_says() {
-    assert!(matches("ok: 1 app, … (… ms)", "ok: 1 app, 3 policies, 4 tests passed (12 ms)"));
+    assert!(matches(
+        "ok: 1 app, … (… ms)",
+        "ok: 1 app, 3 policies, 4 tests passed (12 ms)"
+    ));
     assert!(matches("a   b", "a b"));
     assert!(matches("anything …", "anything goes"));
     assert!(!matches("a b", "a b c"));

@@ -12,7 +12,7 @@ pub(crate) mod upstream;
 
 use std::time::Duration;
 
-pub(crate) use browser::Browser;
+pub(crate) use browser::{Browser, Page};
 pub(crate) use client::{Answer, Client};
 pub(crate) use people::Person;
 pub(crate) use site::Site;
