@@ -4,7 +4,7 @@
 //! account is not touched: files made in it now would be closed to the server later.
 
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::outcome::{Exit, chain};
@@ -14,48 +14,109 @@ use crate::admin::call::{AdminError, Call, Reply};
 use crate::admin::client::{self, AskError};
 use crate::admin::desk::Desk;
 use crate::base::Clock;
-use crate::config::Config;
+use crate::config::{self, Config, Loaded, Problems};
 use crate::server::core::{Core, OpenCoreError};
 use crate::store::FolderError;
+
+/// Where the server listens unless the file says otherwise; for files too broken to be read.
+const USUAL_SOCKET: &str = "/run/portcullis/admin.sock";
+
+/// The server that a configuration file is about, running or not.
+pub(super) struct Place {
+    socket: PathBuf,
+    /// The problems of a broken file do not keep anybody from the server that runs with the one before.
+    config: Result<Config, Problems>,
+}
+
+impl Place {
+    /// The one that `--config`, or the usual place, names.
+    ///
+    /// # Errors
+    /// Exit 2 when there is no file.
+    pub(super) fn find(globals: &Globals) -> Result<Self, Failure> {
+        let path = globals.locate()?;
+        Ok(match config::load(&path) {
+            Ok(Loaded { config, .. }) => Self {
+                socket: config.server.admin_socket.clone(),
+                config: Ok(config),
+            },
+            Err(problems) => Self {
+                socket: written_socket(&path),
+                config: Err(problems),
+            },
+        })
+    }
+
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// What the file says.
+    ///
+    /// # Errors
+    /// All its problems.
+    pub(super) fn config(self) -> Result<Config, Problems> {
+        self.config
+    }
+
+    /// Has `call` carried out by the server; `None` when none runs.
+    ///
+    /// # Errors
+    /// Every [`AdminError`] with its exit code; exit 3 when the server does not answer.
+    pub(super) fn ask(&self, call: &Call) -> Result<Option<Reply>, Failure> {
+        let socket = &self.socket;
+        match block_on(client::ask(socket, call))? {
+            Ok(reply) => reply.map(Some).map_err(failure),
+            Err(AskError::Nobody) => Ok(None),
+            Err(AskError::Forbidden) => {
+                let who = account::name(account::own());
+                Err(Failure::new(
+                    Exit::NotPermitted,
+                    format!(
+                        "the account {who} may not open {}. Run the command as root or as the account of the server",
+                        shown(socket)
+                    ),
+                ))
+            }
+            Err(error @ AskError::TooLarge) => Err(Failure::cannot(format!(
+                "{error}. Split the file; each part is imported as a whole"
+            ))),
+            Err(error @ AskError::Lost(_)) => Err(Failure::new(
+                Exit::Unreachable,
+                format!(
+                    "{}. Whether the change was made stands in the audit log: portcullis audit tail --no-follow",
+                    chain(&error)
+                ),
+            )),
+        }
+    }
+}
+
+/// The socket that a file names which as a whole cannot be used.
+fn written_socket(path: &Path) -> PathBuf {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let written = text.parse::<toml::Table>().ok().and_then(|table| {
+        let written = table.get("server")?.get("admin_socket")?.as_str()?;
+        Some(folder.join(written))
+    });
+    written.unwrap_or_else(|| PathBuf::from(USUAL_SOCKET))
+}
 
 /// Carries out `call`, wherever that has to be.
 ///
 /// # Errors
-/// Every [`AdminError`] with its exit code; exit 3 when a server runs but does not answer.
+/// As [`Place::ask`], and exit 2 with all problems of the configuration when no server runs.
 pub(super) fn perform(globals: &Globals, call: Call) -> Result<Reply, Failure> {
-    let config = open::config(globals)?;
-    match ask(&config, &call)? {
+    let place = Place::find(globals)?;
+    match place.ask(&call)? {
         Some(reply) => Ok(reply),
-        None => here(globals, &config, call),
-    }
-}
-
-/// Carries out `call` only if a server runs; `None` when none does.
-pub(super) fn ask(config: &Config, call: &Call) -> Result<Option<Reply>, Failure> {
-    let socket = &config.server.admin_socket;
-    match block_on(client::ask(socket, call))? {
-        Ok(reply) => reply.map(Some).map_err(failure),
-        Err(AskError::Nobody) => Ok(None),
-        Err(AskError::Forbidden) => {
-            let who = account::name(account::own());
-            Err(Failure::new(
-                Exit::NotPermitted,
-                format!(
-                    "the account {who} may not open {}. Run the command as root or as the account of the server",
-                    shown(socket)
-                ),
-            ))
+        None => {
+            let config = place
+                .config()
+                .map_err(|problems| globals.refused(&problems))?;
+            here(globals, &config, call)
         }
-        Err(error @ AskError::TooLarge) => Err(Failure::cannot(format!(
-            "{error}. Split the file; each part is imported as a whole"
-        ))),
-        Err(error @ AskError::Lost(_)) => Err(Failure::new(
-            Exit::Unreachable,
-            format!(
-                "{}. Whether the change was made stands in the audit log: portcullis audit tail --no-follow",
-                chain(&error)
-            ),
-        )),
     }
 }
 
@@ -143,4 +204,37 @@ pub(super) fn unexpected() -> Failure {
         Exit::Unreachable,
         "the server gave an answer to another question. It may be of another version than this command: restart it",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{USUAL_SOCKET, written_socket};
+
+    #[test]
+    fn a_broken_file_still_tells_where_the_server_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("portcullis.toml");
+        std::fs::write(
+            &file,
+            "[server]\nadmin_socket = \"data/a.sock\"\nnonsense = 1\n",
+        )
+        .unwrap();
+        assert_eq!(written_socket(&file), folder.path().join("data/a.sock"));
+        for unreadable in ["[server", "[server]\nadmin_socket = 1\n", ""] {
+            std::fs::write(&file, unreadable).unwrap();
+            assert_eq!(written_socket(&file), Path::new(USUAL_SOCKET));
+        }
+    }
+
+    #[test]
+    fn the_usual_socket_is_the_one_of_the_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("portcullis.toml");
+        let portal = crate::base::Authority::parse("login.example.com").unwrap();
+        std::fs::write(&file, crate::config::starter(&portal, &[])).unwrap();
+        let loaded = crate::config::load(&file).unwrap();
+        assert_eq!(loaded.config.server.admin_socket, Path::new(USUAL_SOCKET));
+    }
 }

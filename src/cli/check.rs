@@ -1,5 +1,6 @@
 //! `portcullis check`: what start-up checks, by start-up's own code, without starting or creating anything.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -14,13 +15,18 @@ use crate::plan::Plan;
 
 pub(super) fn run(args: &Check, globals: &Globals) -> Result<Outcome, Failure> {
     let started = Clock::System.now();
-    let files = if args.files.is_empty() { vec![globals.locate()?] } else { args.files.clone() };
+    let files = if args.files.is_empty() {
+        vec![globals.locate()?]
+    } else {
+        args.files.clone()
+    };
     let mut good = true;
     let mut reports = Vec::new();
     for file in files {
         let path = existing(&file)?;
         let checked = check(&path, Clock::System.now());
-        let refused = checked.problems.has_errors() || (args.deny.is_some() && !checked.problems.is_empty());
+        let refused =
+            checked.problems.has_errors() || (args.deny.is_some() && !checked.problems.is_empty());
         good &= !refused;
         match globals.format {
             Format::Text => show(&checked, refused, started, globals)?,
@@ -42,11 +48,18 @@ pub(super) fn run(args: &Check, globals: &Globals) -> Result<Outcome, Failure> {
 
 /// A folder stands for the configuration in it.
 fn existing(file: &Path) -> Result<PathBuf, Failure> {
-    let path = if file.is_dir() { file.join("portcullis.toml") } else { file.to_path_buf() };
+    let path = if file.is_dir() {
+        file.join("portcullis.toml")
+    } else {
+        file.to_path_buf()
+    };
     if path.exists() {
         return Ok(path);
     }
-    let message = format!("error[PC1001]: no configuration found: {} does not exist", shown(&path));
+    let message = format!(
+        "error[PC1001]: no configuration found: {} does not exist",
+        shown(&path)
+    );
     Err(Failure::new(Exit::CannotDo, message))
 }
 
@@ -63,14 +76,20 @@ fn check(path: &Path, now: Timestamp) -> Checked {
         Ok(compiled) => {
             let mut problems = compiled.warnings;
             machine(&compiled.plan.config, now, &mut problems);
-            Checked { plan: Some(compiled.plan), problems }
+            Checked {
+                plan: Some(compiled.plan),
+                problems,
+            }
         }
         Err(mut problems) => {
             // The policies may be what is wrong; certificates are then worth a look all the same.
             if let Ok(loaded) = config::load(path) {
                 machine(&loaded.config, now, &mut problems);
             }
-            Checked { plan: None, problems }
+            Checked {
+                plan: None,
+                problems,
+            }
         }
     }
 }
@@ -83,19 +102,49 @@ fn machine(config: &Config, now: Timestamp, problems: &mut Problems) {
 }
 
 /// Findings on stderr, one line about the whole on stdout.
-fn show(checked: &Checked, refused: bool, started: Timestamp, globals: &Globals) -> Result<(), Failure> {
+fn show(
+    checked: &Checked,
+    refused: bool,
+    started: Timestamp,
+    globals: &Globals,
+) -> Result<(), Failure> {
     let took = Clock::System.now().since(started).as_millis();
-    globals.out.say(&checked.problems.render(globals.out.colors_errors()));
+    globals
+        .out
+        .say(&checked.problems.render(globals.out.colors_errors()));
     let findings = checked.problems.summary();
     match &checked.plan {
         Some(plan) if !refused => {
-            let also = if findings.is_empty() { String::new() } else { format!(", {findings}") };
-            globals.out.print(format_args!("ok: {}{also} ({took} ms)\n", contents(plan)))
+            let also = if findings.is_empty() {
+                String::new()
+            } else {
+                format!(", {findings}")
+            };
+            globals
+                .out
+                .print(format_args!("ok: {}{also} ({took} ms)\n", contents(plan)))
         }
         _ => {
-            let code = checked.problems.iter().next().map_or("CODE", |problem| problem.code);
-            globals.out.print(format_args!("{findings} ({took} ms). `portcullis config explain {code}` says more.\n"))
+            let first = checked.problems.iter().next();
+            let code = first.map_or("CODE", |problem| problem.code);
+            globals.out.print(format_args!(
+                "{findings}{} ({took} ms). `portcullis config explain {code}` says more.\n",
+                places(&checked.problems)
+            ))
         }
+    }
+}
+
+/// ` in portcullis.toml`, ` in 3 files`, or nothing when no file is concerned.
+fn places(problems: &Problems) -> String {
+    let files: BTreeSet<&Path> = problems
+        .iter()
+        .filter_map(|problem| Some(problem.at.as_ref()?.source().path()))
+        .collect();
+    match (files.first(), files.len()) {
+        (None, _) => String::new(),
+        (Some(one), 1) => format!(" in {}", shown(one)),
+        (Some(_), count) => format!(" in {count} files"),
     }
 }
 
@@ -104,7 +153,10 @@ fn contents(plan: &Plan) -> String {
     let policies = plan.policies.count();
     [
         counted(plan.routes.routes().len(), "app"),
-        counted(policies.written.saturating_add(policies.generated), "policy"),
+        counted(
+            policies.written.saturating_add(policies.generated),
+            "policy",
+        ),
         format!("{} passed", counted(plan.tested.passed, "test")),
     ]
     .join(", ")

@@ -17,7 +17,11 @@ use super::shown;
 const CA_FOLDER: &str = "ca";
 
 /// Loads the certificates as a start does. An internal authority that has not been made yet has nothing to load.
-pub(super) fn certificates(config: &Config, now: Timestamp, problems: &mut Problems) -> Option<Certificates> {
+pub(super) fn certificates(
+    config: &Config,
+    now: Timestamp,
+    problems: &mut Problems,
+) -> Option<Certificates> {
     let internal = config.tls.certificates.value == config::Certificates::Internal;
     if internal && !config.data_folder().join(CA_FOLDER).exists() {
         return None;
@@ -46,14 +50,20 @@ pub(super) fn storage(config: &Config, problems: &mut Problems) {
             if storage.database.exists() {
                 problems
                     .error("PC6101")
-                    .message(format!("the master key {} is gone, and the database is there", shown(&storage.master_key)))
+                    .message(format!(
+                        "the master key {} is gone, and the database is there",
+                        shown(&storage.master_key)
+                    ))
                     .at(storage.master_key.at())
                     .label("what is sealed cannot be opened without it")
                     .help("bring the key back from where its copy is kept");
             }
         }
         Err(error) => {
-            let problem = problems.error("PC6101").message(chain(&error)).at(storage.master_key.at());
+            let problem = problems
+                .error("PC6101")
+                .message(chain(&error))
+                .at(storage.master_key.at());
             if matches!(error, KeyError::TooOpen { .. }) {
                 problem.help(format!("run: chmod 600 {}", shown(&storage.master_key)));
             }
@@ -67,7 +77,10 @@ pub(super) fn storage(config: &Config, problems: &mut Problems) {
     if mode & 0o022 != 0 {
         problems
             .error("PC6102")
-            .message(format!("the data folder {} can be changed by others than its owner (mode {mode:04o})", shown(folder)))
+            .message(format!(
+                "the data folder {} can be changed by others than its owner (mode {mode:04o})",
+                shown(folder)
+            ))
             .at(storage.database.at())
             .help(format!("run: chmod 700 {}", shown(folder)));
     }

@@ -46,8 +46,13 @@ const IGNORED: &str = "\
 ";
 
 pub(super) fn run(args: &Init, globals: &Globals) -> Result<Outcome, Failure> {
-    let portal = Authority::parse(&args.portal)
-        .map_err(|error| Failure::cannot(format!("--portal {}: {}", args.portal, outcome::chain(&error))))?;
+    let portal = Authority::parse(&args.portal).map_err(|error| {
+        Failure::cannot(format!(
+            "--portal {}: {}",
+            args.portal,
+            outcome::chain(&error)
+        ))
+    })?;
     let apps = apps(args, &portal)?;
     let files = [
         ("portcullis.toml", config::starter(&portal, &apps)),
@@ -70,7 +75,8 @@ pub(super) fn run(args: &Init, globals: &Globals) -> Result<Outcome, Failure> {
     let mut written = Vec::new();
     for (name, text) in &files {
         let path = args.folder.join(name);
-        write(&path, text).map_err(|error| Failure::caused(&format!("cannot write {}", shown(&path)), &error))?;
+        write(&path, text)
+            .map_err(|error| Failure::caused(&format!("cannot write {}", shown(&path)), &error))?;
         written.push(path);
     }
     tell(args, &portal, &written, globals)
@@ -80,15 +86,23 @@ pub(super) fn run(args: &Init, globals: &Globals) -> Result<Outcome, Failure> {
 fn apps(args: &Init, portal: &Authority) -> Result<Vec<(HostPattern, TargetUrl)>, Failure> {
     let mut apps: Vec<(HostPattern, TargetUrl)> = Vec::new();
     for text in &args.apps {
-        let wrong = |why: String| Failure::cannot(format!("--app {text}: {why}. It is HOST=URL, such as grafana.example.com=https://grafana-1.internal:3000"));
-        let (host, url) = text.split_once('=').ok_or_else(|| wrong("the `=` is missing".to_owned()))?;
+        let wrong = |why: String| {
+            Failure::cannot(format!(
+                "--app {text}: {why}. It is HOST=URL, such as grafana.example.com=https://grafana-1.internal:3000"
+            ))
+        };
+        let (host, url) = text
+            .split_once('=')
+            .ok_or_else(|| wrong("the `=` is missing".to_owned()))?;
         let host = HostPattern::parse(host).map_err(|error| wrong(outcome::chain(&error)))?;
         let url = TargetUrl::parse(url).map_err(|error| wrong(outcome::chain(&error)))?;
         if apps.iter().any(|(other, _)| *other == host) {
             return Err(wrong(format!("{host} is named twice")));
         }
         if host == HostPattern::Exact(portal.host.clone()) {
-            return Err(wrong(format!("{host} is the portal; an app has a host of its own")));
+            return Err(wrong(format!(
+                "{host} is the portal; an app has a host of its own"
+            )));
         }
         apps.push((host, url));
     }
@@ -96,7 +110,10 @@ fn apps(args: &Init, portal: &Authority) -> Result<Vec<(HostPattern, TargetUrl)>
 }
 
 fn policy() -> String {
-    let text = POLICIES.iter().find(|(name, _)| *name == POLICY).map(|(_, text)| *text);
+    let text = POLICIES
+        .iter()
+        .find(|(name, _)| *name == POLICY)
+        .map(|(_, text)| *text);
     format!("{POLICY_PREFACE}{}", text.unwrap_or_default())
 }
 
@@ -118,18 +135,37 @@ fn tests(apps: &[(HostPattern, TargetUrl)]) -> String {
 
 /// A new file that only its owner can read, in folders of the same kind.
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }
 
 /// What was written, and the commands that come next.
-fn tell(args: &Init, portal: &Authority, written: &[PathBuf], globals: &Globals) -> Result<Outcome, Failure> {
+fn tell(
+    args: &Init,
+    portal: &Authority,
+    written: &[PathBuf],
+    globals: &Globals,
+) -> Result<Outcome, Failure> {
     let here = args.folder.as_os_str() == ".";
-    let named = if here { String::new() } else { format!(" -c {}", shown(&args.folder.join("portcullis.toml"))) };
+    let named = if here {
+        String::new()
+    } else {
+        format!(" -c {}", shown(&args.folder.join("portcullis.toml")))
+    };
     let domain = match portal.host.as_str().split_once('.') {
         Some((_, domain)) if domain.contains('.') => domain,
         _ => portal.host.as_str(),
@@ -141,9 +177,19 @@ fn tell(args: &Init, portal: &Authority, written: &[PathBuf], globals: &Globals)
     ];
     match globals.format {
         Format::Text => {
-            let files: Vec<String> = written.iter().map(|path| format!("  {}\n", shown(path))).collect();
-            let commands: Vec<String> = next.iter().map(|command| format!("  {command}\n")).collect();
-            globals.out.print(format_args!("Written\n{}\nNext\n{}", files.concat(), commands.concat()))?;
+            let files: Vec<String> = written
+                .iter()
+                .map(|path| format!("  {}\n", shown(path)))
+                .collect();
+            let commands: Vec<String> = next
+                .iter()
+                .map(|command| format!("  {command}\n"))
+                .collect();
+            globals.out.print(format_args!(
+                "Written\n{}\nNext\n{}",
+                files.concat(),
+                commands.concat()
+            ))?;
         }
         format => {
             let value = serde_json::json!({ "written": written, "next": next });

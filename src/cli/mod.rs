@@ -84,7 +84,8 @@ pub fn run() -> ExitCode {
         }
     };
     let globals = Globals {
-        config: cli.config,
+        // An empty PORTCULLIS_CONFIG names no file.
+        config: cli.config.filter(|path| !path.as_os_str().is_empty()),
         format: cli.format,
         yes: cli.yes,
         out: Output::new(cli.color),

@@ -65,5 +65,9 @@ pub(crate) fn log_key(config: &Config) -> Result<Option<NoteVerifier>, String> {
 fn keyring(config: &Config) -> Result<StoredKeyring, String> {
     let master = MasterKey::open_file(&config.storage.master_key).map_err(|error| chain(&error))?;
     let store = store(config)?.ok_or("there is no database yet")?;
-    Ok(StoredKeyring::new(store.keys, Arc::new(master), Clock::System))
+    Ok(StoredKeyring::new(
+        store.keys,
+        Arc::new(master),
+        Clock::System,
+    ))
 }

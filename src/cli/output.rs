@@ -23,8 +23,6 @@ pub(crate) struct Output {
 pub(crate) enum Tone {
     Good,
     Bad,
-    Doubtful,
-    Strong,
 }
 
 impl Output {
@@ -43,10 +41,6 @@ impl Output {
 
     pub(crate) const fn colors_errors(&self) -> bool {
         self.colors_errors
-    }
-
-    pub(crate) const fn colors_results(&self) -> bool {
-        self.colors_results
     }
 
     /// Prints a result; the text brings its own line breaks.
@@ -102,8 +96,6 @@ impl Output {
         let code = match tone {
             Tone::Good => "32",
             Tone::Bad => "31",
-            Tone::Doubtful => "33",
-            Tone::Strong => "1",
         };
         format!("\u{1b}[{code}m{word}\u{1b}[0m")
     }

@@ -1,25 +1,15 @@
 //! `portcullis reload`: lets the running server take the configuration on disk, and waits for its verdict.
 
-use super::admin::{ask, unexpected};
+use super::admin::{Place, unexpected};
 use super::args::Format;
 use super::outcome::Exit;
 use super::{Failure, Globals, Outcome, shown};
 use crate::admin::call::{Call, Reloaded, Reply};
-use crate::config;
 
 pub(super) fn run(globals: &Globals) -> Result<Outcome, Failure> {
-    let path = globals.locate()?;
-    // A file that cannot be read does not say where the server's socket is, and the server would refuse it anyway.
-    let loaded =
-        config::load(&path).map_err(|problems| globals.refused(&problems).exiting(Exit::No))?;
-    let Some(reply) = ask(&loaded.config, &Call::Reload)? else {
-        let socket = shown(&loaded.config.server.admin_socket);
-        return Err(Failure::new(
-            Exit::Unreachable,
-            format!(
-                "no server answers on {socket}, so there is nothing to reload. The next start takes the configuration on disk"
-            ),
-        ));
+    let place = Place::find(globals)?;
+    let Some(reply) = place.ask(&Call::Reload)? else {
+        return Err(nobody(place, globals));
     };
     let Reply::Reloaded(reloaded) = reply else {
         return Err(unexpected());
@@ -42,4 +32,16 @@ fn tell(reloaded: &Reloaded, globals: &Globals) -> Result<(), Failure> {
             .note(format_args!("{key}: the new value waits for a restart"));
     }
     Ok(())
+}
+
+/// The file's own problems come first: they may be why nobody was found.
+fn nobody(place: Place, globals: &Globals) -> Failure {
+    let text = format!(
+        "no server answers on {}, so there is nothing to reload. The next start takes the configuration on disk",
+        shown(place.socket())
+    );
+    match place.config() {
+        Ok(_) => Failure::new(Exit::Unreachable, text),
+        Err(problems) => globals.refused(&problems).exiting(Exit::No),
+    }
 }

@@ -4,6 +4,7 @@
 //! (`docs/request-path.md`). One gateway per worker: it owns that worker's upstream connections and shares the rest.
 
 pub(crate) mod answer;
+mod denial;
 pub(crate) mod identity;
 mod plain;
 pub(crate) mod record;
@@ -19,7 +20,7 @@ use hyper::body::Incoming;
 use self::answer::Asked;
 use self::identity::statements;
 use self::record::{Ledger, Record, admission};
-use self::refusal::Refusal;
+use self::refusal::{Denied, Failed, Refusal};
 use crate::audit::{AnsweredBy, AuditLog};
 use crate::authn::cookie::Presented;
 use crate::authn::session::rules::SessionRules;
@@ -79,6 +80,11 @@ impl Gateway {
         self.shared.plan.load().config.server.limits.clone()
     }
 
+    /// What refusals say that the connection makes before there is a request.
+    pub(crate) fn transport_security(&self) -> HeaderValue {
+        self.shared.plan.load().message.hsts.clone()
+    }
+
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.shared.ledger.metrics
     }
@@ -119,6 +125,9 @@ impl Gateway {
             Ok(carried) => self.finish(carried, &asked, &cx, record),
             Err(refusal) => {
                 record.refused(refusal.reason());
+                if let Refusal::RateLimited(limited) = &refusal {
+                    self.metrics().rate_limited(&limited.limit);
+                }
                 answer::log(&refusal, &cx);
                 let response = answer::response(refusal, &asked, &cx, &self.shared.portal);
                 record.answered(response.status().as_u16(), AnsweredBy::Portcullis);
@@ -175,7 +184,14 @@ impl Gateway {
             .policies
             .decide(&question(&authn, &route, &request, facts));
         record.decided(&decision);
-        let permit = decision.into_permit()?;
+        let permit = decision.into_permit().map_err(|denial| {
+            let principal = authn.principal().cloned();
+            Refusal::Denied(Box::new(Denied {
+                denial,
+                route: Arc::clone(&route),
+                principal,
+            }))
+        })?;
         self.forward(request, (&authn, &permit), &route, cx, record)
             .await
     }
@@ -294,7 +310,12 @@ impl Gateway {
         );
         let forwarded = self.pools.forward(outgoing).await.map_err(|error| {
             record.carried(&name, error.target.as_deref(), None);
-            Refusal::Upstream { error, patience }
+            let route = Arc::clone(route);
+            Refusal::Upstream(Box::new(Failed {
+                error,
+                route,
+                patience,
+            }))
         })?;
         let Forwarded {
             mut response,

@@ -21,6 +21,7 @@ pub(crate) mod security;
 pub(crate) mod target;
 pub(crate) mod upgrade;
 pub(crate) mod watch;
+pub(crate) mod wire;
 
 pub(crate) use admit::CleanRequest;
 pub(crate) use body::{Body, BodyError};

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Version};
+use http_body::Body as _;
 
 use super::admit::{CleanRequest, Parts};
 use super::forwarded::{self, Edge};
@@ -44,7 +45,12 @@ impl CleanRequest {
             upgrade,
         } = self.into_parts();
         let wants_trailers = wants_trailers(&headers);
-        hop::strip(&mut headers);
+        // A body of known length has no trailers.
+        if body.size_hint().exact().is_none() {
+            hop::strip_but_announced(&mut headers);
+        } else {
+            hop::strip(&mut headers);
+        }
         rules.cookies.strip_request(&mut headers);
         headers.remove(header::CONTENT_LENGTH);
         // hyper has answered or will answer the client's expectation itself.

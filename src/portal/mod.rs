@@ -183,11 +183,6 @@ impl Portal {
     ) -> String {
         confirm::address(address, method, &cx.plan)
     }
-
-    /// Forgets recovery codes that nobody looked at again; wants to be called now and then.
-    pub(crate) fn sweep(&self, now: crate::base::Timestamp) {
-        self.codes.sweep(now);
-    }
 }
 
 impl Visit<'_> {

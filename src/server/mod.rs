@@ -8,6 +8,7 @@ pub(crate) mod accept;
 pub(crate) mod activity;
 pub(crate) mod connection;
 pub(crate) mod core;
+mod guard;
 mod housekeeping;
 pub(crate) mod listen;
 pub(crate) mod reload;

@@ -64,7 +64,11 @@ fn a_mistyped_key_is_shown_with_its_place_and_the_key_that_was_meant() {
     ] {
         assert!(said.err.contains(part), "{part} is missing:\n{}", said.err);
     }
-    assert!(said.out.starts_with("1 error"), "{}", said.out);
+    assert!(
+        said.out.starts_with("1 error in portcullis.toml ("),
+        "{}",
+        said.out
+    );
     assert!(
         said.out
             .contains("`portcullis config explain PC1104` says more."),
@@ -262,13 +266,14 @@ fn several_files_and_folders_are_checked_in_one_go() {
     );
 }
 
-/// Release builds have to need less than 3 s; this build is unoptimised and shares its processors.
+/// A release build has to check 2,000 routes with 10,000 policies within 3 s; this one is unoptimised and shares its
+/// processors, so that the size is a fiftieth and the bound generous.
 #[test]
-fn two_thousand_routes_and_ten_thousand_policies_are_checked_in_bearable_time() {
+fn many_routes_and_policies_are_checked_in_bearable_time() {
     use std::fmt::Write as _;
     let mut text = HEAD.to_owned();
     let mut policies = String::new();
-    for route in 0..200 {
+    for route in 0..40 {
         writeln!(text, "[route.app-{route}]\nhost = \"app-{route}.example.com\"\nto = \"https://app-{route}.internal\"\nallow = [\"group:g-{route}\"]").unwrap();
         for rule in 0..5 {
             writeln!(
@@ -283,7 +288,7 @@ fn two_thousand_routes_and_ten_thousand_policies_are_checked_in_bearable_time() 
     let begun = Instant::now();
     let said = run_in(folder.path(), &["check"]).ok();
     assert!(
-        said.out.starts_with("ok: 200 apps, 1200 policies"),
+        said.out.starts_with("ok: 40 apps, 240 policies"),
         "{}",
         said.out
     );

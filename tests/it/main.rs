@@ -1,17 +1,29 @@
 //! The integration tests: one binary, one module per capability, the real program behind real sockets.
 
 mod access_matrix;
+mod apps;
 mod audit_log;
+mod audit_reading;
 mod browser;
 mod check;
 mod commands;
 mod crash;
 mod docs;
 mod endpoint_coverage;
+mod enrolment;
 mod gate;
+mod hand_over;
 mod harness;
 mod init;
+mod own_pages;
+mod people;
 mod policies_shipped;
+mod request_smuggling;
+mod routing;
+mod sessions;
+mod sessions_cli;
+mod sign_in;
+mod step_up;
 mod tls;
 mod tls_grades;
 mod tree;

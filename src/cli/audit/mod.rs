@@ -43,7 +43,9 @@ impl Log {
         let sealer = match open::sealer(&config) {
             Ok(sealer) => Some(sealer),
             Err(why) if folder.exists() => {
-                globals.out.note(format_args!("personal fields stay sealed: {why}"));
+                globals
+                    .out
+                    .note(format_args!("personal fields stay sealed: {why}"));
                 None
             }
             Err(_nothing_to_open) => None,
@@ -62,29 +64,43 @@ impl Log {
         if !self.folder.exists() {
             return Ok(Found::default());
         }
-        search(&self.folder, query, before, limit, self.sealer.as_ref()).map_err(|error| self.unreadable(&error))
+        search(&self.folder, query, before, limit, self.sealer.as_ref())
+            .map_err(|error| self.unreadable(&error))
     }
 
     fn unreadable(&self, error: &ReadError) -> Failure {
-        Failure::caused(&format!("the audit log in {} cannot be read", shown(&self.folder)), error)
+        Failure::caused(
+            &format!("the audit log in {} cannot be read", shown(&self.folder)),
+            error,
+        )
     }
 }
 
 fn find(args: &AuditSearch, globals: &Globals) -> Result<Outcome, Failure> {
-    let query = query(args, Clock::System.now()).map_err(|error| Failure::cannot(error.to_string()))?;
+    let query =
+        query(args, Clock::System.now()).map_err(|error| Failure::cannot(error.to_string()))?;
     let log = Log::open(globals)?;
     let found = log.search(&query, None, args.limit)?;
     match globals.format {
         Format::Text if found.records.is_empty() => {}
-        Format::Text => globals.out.print(report::table(&found, &log.zone, &log.zone_name))?,
+        Format::Text => globals
+            .out
+            .print(report::table(&found, &log.zone, &log.zone_name))?,
         format => globals.out.print(listed(&found.records, format))?,
     }
     if found.records.is_empty() {
-        globals.out.note(format_args!("nothing found in {} ({} entries looked at)", shown(&log.folder), found.scanned));
+        globals.out.note(format_args!(
+            "nothing found in {} ({} entries looked at)",
+            shown(&log.folder),
+            found.scanned
+        ));
         return Ok(Outcome::yes(!args.exit_code));
     }
     if found.more && globals.format != Format::Text {
-        globals.out.note(format_args!("older entries match too; --limit {} was reached", args.limit));
+        globals.out.note(format_args!(
+            "older entries match too; --limit {} was reached",
+            args.limit
+        ));
     }
     Ok(Outcome::Done)
 }
@@ -137,17 +153,26 @@ fn show(id: &str, globals: &Globals) -> Result<Outcome, Failure> {
             found
         }
         Wanted::Request(request) => {
-            let query = Query { request: Some(*request), ..Query::default() };
+            let query = Query {
+                request: Some(*request),
+                ..Query::default()
+            };
             log.search(&query, None, ENTRIES_OF_A_REQUEST)?.records
         }
     };
     if records.is_empty() {
-        return Err(Failure::cannot(format!("the audit log in {} has no entry {id}", shown(&log.folder))));
+        return Err(Failure::cannot(format!(
+            "the audit log in {} has no entry {id}",
+            shown(&log.folder)
+        )));
     }
     records.reverse();
     match globals.format {
         Format::Text => {
-            let texts: Vec<String> = records.iter().map(|record| report::detail(record, &log.zone)).collect();
+            let texts: Vec<String> = records
+                .iter()
+                .map(|record| report::detail(record, &log.zone))
+                .collect();
             globals.out.print(texts.join("\n"))?;
         }
         format => globals.out.print(listed(&records, format))?,
@@ -194,7 +219,11 @@ mod tests {
     fn terms_and_flags_ask_the_same_question_and_flags_win() {
         let now = Timestamp::from_secs(1_000_000);
         let terms = query(&parsed(&["user:kim", "decision:deny", "since:1h"]), now).unwrap();
-        let flags = query(&parsed(&["--user", "kim", "--decision", "deny", "--since", "1h"]), now).unwrap();
+        let flags = query(
+            &parsed(&["--user", "kim", "--decision", "deny", "--since", "1h"]),
+            now,
+        )
+        .unwrap();
         assert_eq!(terms, flags);
         let both = query(&parsed(&["user:kim", "--user", "ana"]), now).unwrap();
         assert_eq!(both.user.as_deref(), Some("ana"));

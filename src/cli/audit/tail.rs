@@ -14,7 +14,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 pub(super) fn run(lines: usize, follow: bool, globals: &Globals) -> Result<Outcome, Failure> {
     let log = Log::open(globals)?;
     if globals.format == Format::Text {
-        globals.out.print(format_args!("{}\n", report::head(&log.zone_name)))?;
+        globals
+            .out
+            .print(format_args!("{}\n", report::head(&log.zone_name)))?;
     }
     // Opened before the newest are read: what is written in between is seen twice rather than never.
     let tail = if follow { Some(open(&log)?) } else { None };
@@ -33,16 +35,28 @@ fn open(log: &Log) -> Result<Tail, Failure> {
 }
 
 /// Ends with the reader of our output, or with a signal.
-async fn watch(mut tail: Tail, mut last: Option<u64>, log: &Log, globals: &Globals) -> Result<Outcome, Failure> {
+async fn watch(
+    mut tail: Tail,
+    mut last: Option<u64>,
+    log: &Log,
+    globals: &Globals,
+) -> Result<Outcome, Failure> {
     loop {
-        let fresh = tail.poll(log.sealer.as_ref()).map_err(|error| log.unreadable(&error))?;
+        let fresh = tail
+            .poll(log.sealer.as_ref())
+            .map_err(|error| log.unreadable(&error))?;
         show(&fresh, &mut last, log, globals)?;
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
 /// Prints what is newer than `last`.
-fn show(records: &[Record], last: &mut Option<u64>, log: &Log, globals: &Globals) -> Result<(), Failure> {
+fn show(
+    records: &[Record],
+    last: &mut Option<u64>,
+    log: &Log,
+    globals: &Globals,
+) -> Result<(), Failure> {
     for record in records {
         if last.is_some_and(|last| record.seq() <= last) {
             continue;

@@ -21,9 +21,14 @@ pub(super) fn run(args: &AuditVerify, globals: &Globals) -> Result<Outcome, Fail
         (None, None) => return Err(Failure::cannot("no folder is named")),
     };
     if !folder.is_dir() {
-        return Err(Failure::cannot(format!("there is no audit log in {}", shown(&folder))));
+        return Err(Failure::cannot(format!(
+            "there is no audit log in {}",
+            shown(&folder)
+        )));
     }
-    let kept = config.as_ref().and_then(|config| open::log_key(config).ok().flatten());
+    let kept = config
+        .as_ref()
+        .and_then(|config| open::log_key(config).ok().flatten());
     let key = match (&args.key, kept) {
         (Some(key), _) => named(key)?,
         (None, Some(key)) => key,
@@ -37,8 +42,12 @@ pub(super) fn run(args: &AuditVerify, globals: &Globals) -> Result<Outcome, Fail
         Some(path) => vec![read(path)?],
         None => Vec::new(),
     };
-    let findings = verify::verify(&folder, &key, &against)
-        .map_err(|error| Failure::caused(&format!("the audit log in {} cannot be verified", shown(&folder)), &error))?;
+    let findings = verify::verify(&folder, &key, &against).map_err(|error| {
+        Failure::caused(
+            &format!("the audit log in {} cannot be verified", shown(&folder)),
+            &error,
+        )
+    })?;
     let text = match globals.format {
         Format::Text => report::verification(&findings, &key),
         Format::Json | Format::Jsonl => report::verification_json(&findings, &key) + "\n",
@@ -50,12 +59,20 @@ pub(super) fn run(args: &AuditVerify, globals: &Globals) -> Result<Outcome, Fail
 /// A verifier line, or the file that holds one.
 fn named(key: &str) -> Result<NoteVerifier, Failure> {
     let path = Path::new(key);
-    let line = if path.is_file() { read(path)? } else { key.to_owned() };
+    let line = if path.is_file() {
+        read(path)?
+    } else {
+        key.to_owned()
+    };
     NoteVerifier::parse(&line).map_err(|_unreadable| {
-        Failure::cannot(format!("`{}` is neither a verifier key (NAME+ID+KEY) nor a file that holds one", key.trim()))
+        Failure::cannot(format!(
+            "`{}` is neither a verifier key (NAME+ID+KEY) nor a file that holds one",
+            key.trim()
+        ))
     })
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| Failure::caused(&format!("cannot read {}", shown(path)), &error))
+    std::fs::read_to_string(path)
+        .map_err(|error| Failure::caused(&format!("cannot read {}", shown(path)), &error))
 }

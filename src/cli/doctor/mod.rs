@@ -84,11 +84,18 @@ fn examine(globals: &Globals) -> Result<Vec<Examined>, Failure> {
     let path = globals.locate()?;
     let named = super::shown(&path);
     let check = format!("portcullis -c {named} check");
-    let mut found = vec![Examined::good("version", format!("portcullis {}", env!("CARGO_PKG_VERSION")))];
+    let mut found = vec![Examined::good(
+        "version",
+        format!("portcullis {}", env!("CARGO_PKG_VERSION")),
+    )];
     let loaded = match config::load(&path) {
         Ok(loaded) => loaded,
         Err(problems) => {
-            found.push(Examined::bad("configuration", format!("{named}: {}", told(&problems)), check));
+            found.push(Examined::bad(
+                "configuration",
+                format!("{named}: {}", told(&problems)),
+                check,
+            ));
             return Ok(found);
         }
     };
@@ -103,7 +110,11 @@ fn examine(globals: &Globals) -> Result<Vec<Examined>, Failure> {
             Some(compiled.plan)
         }
         Err(problems) => {
-            found.push(Examined::bad("configuration", format!("{named}: {}", told(&problems)), check));
+            found.push(Examined::bad(
+                "configuration",
+                format!("{named}: {}", told(&problems)),
+                check,
+            ));
             None
         }
     };
@@ -115,7 +126,9 @@ fn examine(globals: &Globals) -> Result<Vec<Examined>, Failure> {
 
 /// The count, and the first finding in one line.
 fn told(problems: &Problems) -> String {
-    let first = problems.iter().find(|problem| problem.severity == config::Severity::Error);
+    let first = problems
+        .iter()
+        .find(|problem| problem.severity == config::Severity::Error);
     let first = first.map(|problem| format!("{}: {}", problem.code, problem.message));
     let first = first.unwrap_or_default();
     format!("{}; first: {first}", problems.summary())

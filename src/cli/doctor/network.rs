@@ -33,12 +33,18 @@ async fn server(config: &Config) -> Examined {
     let socket = config.server.admin_socket.clone();
     let path = shown(&socket);
     let Some(pid) = lock_holder(config) else {
-        return Examined::good("server", format!("none runs on {}", shown(config.data_folder())));
+        return Examined::good(
+            "server",
+            format!("none runs on {}", shown(config.data_folder())),
+        );
     };
     match dial::connect(&Endpoint::Unix(socket), None, PATIENCE).await {
         Ok(_connected) => Examined::good("server", format!("process {pid} answers on {path}")),
         Err(error) => {
-            let text = format!("process {pid} runs and does not answer on {path}: {}", chain(&error));
+            let text = format!(
+                "process {pid} runs and does not answer on {path}: {}",
+                chain(&error)
+            );
             Examined::bad("server", text, format!("ls -l {path}"))
         }
     }
@@ -57,13 +63,22 @@ fn listeners(config: &Config, found: &mut Vec<Examined>) {
     let ours = lock_holder(config);
     let server = &config.server;
     let operations = config.telemetry.operations.value;
-    for address in server.listen.iter().chain(&server.http_redirect).chain(std::iter::once(&operations)) {
+    for address in server
+        .listen
+        .iter()
+        .chain(&server.http_redirect)
+        .chain(std::iter::once(&operations))
+    {
         // The sockets are closed again at once.
         found.push(match listen(*address, 1).map(drop) {
             Ok(()) => Examined::good("address", format!("{address} is free")),
-            Err(ListenError::Taken { holder: Some(holder), .. }) if ours == Some(holder.pid) => {
-                Examined::good("address", format!("{address} is held by the Portcullis that runs"))
-            }
+            Err(ListenError::Taken {
+                holder: Some(holder),
+                ..
+            }) if ours == Some(holder.pid) => Examined::good(
+                "address",
+                format!("{address} is held by the Portcullis that runs"),
+            ),
             Err(error) => {
                 let command = remedy(&error);
                 Examined::bad("address", chain(&error), command)
@@ -74,11 +89,21 @@ fn listeners(config: &Config, found: &mut Vec<Examined>) {
 
 fn remedy(error: &ListenError) -> String {
     match error {
-        ListenError::Taken { holder: Some(holder), .. } => format!("kill {}", holder.pid),
-        ListenError::Taken { address, holder: None } => format!("sudo ss -ltnp 'sport = :{}'", address.port()),
-        ListenError::NotPermitted { .. } => "sudo setcap cap_net_bind_service=+ep \"$(command -v portcullis)\"".to_owned(),
+        ListenError::Taken {
+            holder: Some(holder),
+            ..
+        } => format!("kill {}", holder.pid),
+        ListenError::Taken {
+            address,
+            holder: None,
+        } => format!("sudo ss -ltnp 'sport = :{}'", address.port()),
+        ListenError::NotPermitted { .. } => {
+            "sudo setcap cap_net_bind_service=+ep \"$(command -v portcullis)\"".to_owned()
+        }
         ListenError::NotHere { .. } => "ip address".to_owned(),
-        ListenError::Other { address, .. } => format!("sudo ss -ltnp 'sport = :{}'", address.port()),
+        ListenError::Other { address, .. } => {
+            format!("sudo ss -ltnp 'sport = :{}'", address.port())
+        }
     }
 }
 
@@ -92,28 +117,51 @@ async fn portal(config: &Config) -> Examined {
         Ok(Err(_)) | Err(_) => Vec::new(),
     };
     match addresses.as_slice() {
-        [] => Examined::bad("portal", format!("{host} does not resolve from here"), format!("getent ahosts {host}")),
+        [] => Examined::bad(
+            "portal",
+            format!("{host} does not resolve from here"),
+            format!("getent ahosts {host}"),
+        ),
         [first, ..] => Examined::good("portal", format!("{host} resolves to {first}")),
     }
 }
 
 async fn upstream(name: &str, target: &Target) -> Examined {
-    let tls = target.tls.as_ref().map(|(tls, name)| (tls, name.clone(), Offer::All));
-    let verified = if tls.is_some() { ", its certificate is verified" } else { "" };
+    let tls = target
+        .tls
+        .as_ref()
+        .map(|(tls, name)| (tls, name.clone(), Offer::All));
+    let verified = if tls.is_some() {
+        ", its certificate is verified"
+    } else {
+        ""
+    };
     match dial::connect(&target.endpoint, tls, PATIENCE).await {
-        Ok(_connected) => Examined::good("upstream", format!("{name}: {} answers{verified}", target.label)),
-        Err(error) => Examined::bad("upstream", format!("{name}: {}: {}", target.label, chain(&error)), advice(&error, target)),
+        Ok(_connected) => Examined::good(
+            "upstream",
+            format!("{name}: {} answers{verified}", target.label),
+        ),
+        Err(error) => Examined::bad(
+            "upstream",
+            format!("{name}: {}: {}", target.label, chain(&error)),
+            advice(&error, target),
+        ),
     }
 }
 
 fn advice(error: &DialError, target: &Target) -> String {
     match error {
         DialError::Resolve { host, .. } => format!("getent ahosts {host}"),
-        DialError::Untrusted(_) | DialError::Tls(_) => format!("openssl s_client -connect {} -showcerts </dev/null", target.endpoint),
+        DialError::Untrusted(_) | DialError::Tls(_) => format!(
+            "openssl s_client -connect {} -showcerts </dev/null",
+            target.endpoint
+        ),
         DialError::Forbidden(_) => "portcullis config explain upstream.targets".to_owned(),
-        DialError::Refused(_) | DialError::Connect(_) | DialError::Timeout => match &target.endpoint {
-            Endpoint::Tcp { .. } => format!("curl -v {}", target.label),
-            Endpoint::Unix(path) => format!("ls -l {}", shown(path)),
-        },
+        DialError::Refused(_) | DialError::Connect(_) | DialError::Timeout => {
+            match &target.endpoint {
+                Endpoint::Tcp { .. } => format!("curl -v {}", target.label),
+                Endpoint::Unix(path) => format!("ls -l {}", shown(path)),
+            }
+        }
     }
 }

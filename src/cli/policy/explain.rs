@@ -27,9 +27,12 @@ pub(super) fn run(args: &Explain, globals: &Globals) -> Result<Outcome, Failure>
     };
     let locate = |host: &str, path: &str| -> Option<RouteName> {
         let host = Host::parse(host).ok()?;
-        plan.routes.find(&host, path).map(|route| route.name.clone())
+        plan.routes
+            .find(&host, path)
+            .map(|route| route.name.clone())
     };
-    let explanation = explain(&plan.policies, &question, &locate).map_err(|why| Failure::cannot(why.to_string()))?;
+    let explanation = explain(&plan.policies, &question, &locate)
+        .map_err(|why| Failure::cannot(why.to_string()))?;
     match globals.format {
         Format::Text => globals.out.print(explanation.text(args.verbose))?,
         format => globals.out.print_json(format, &explanation)?,
@@ -40,9 +43,11 @@ pub(super) fn run(args: &Explain, globals: &Globals) -> Result<Outcome, Failure>
 fn time(args: &Explain) -> Result<Timestamp, Failure> {
     match &args.at {
         None => Ok(Clock::System.now()),
-        Some(text) => text
-            .parse()
-            .map_err(|_not_a_time| Failure::cannot(format!("`{text}` is no time: write one such as 2026-11-24T10:00:00+01:00"))),
+        Some(text) => text.parse().map_err(|_not_a_time| {
+            Failure::cannot(format!(
+                "`{text}` is no time: write one such as 2026-11-24T10:00:00+01:00"
+            ))
+        }),
     }
 }
 
@@ -62,15 +67,27 @@ fn person(args: &Explain, config: &Config, globals: &Globals) -> Result<Descript
 }
 
 /// Fills in e-mail address, groups and tenant from the database, and says so when it cannot.
-fn on_record(name: &str, who: &mut Description, config: &Config, globals: &Globals, groups_matter: bool) {
+fn on_record(
+    name: &str,
+    who: &mut Description,
+    config: &Config,
+    globals: &Globals,
+    groups_matter: bool,
+) {
     let found = open::store(config).and_then(|store| match store {
-        Some(store) => store.users.find_by_name(&name.trim().to_lowercase()).map_err(|error| error.to_string()),
+        Some(store) => store
+            .users
+            .find_by_name(&name.trim().to_lowercase())
+            .map_err(|error| error.to_string()),
         None => Ok(None),
     });
     match found {
         Ok(Some(user)) => {
             if user.state == UserState::Disabled {
-                globals.out.note(format_args!("{} is disabled and cannot sign in; this is what the policies say", user.email));
+                globals.out.note(format_args!(
+                    "{} is disabled and cannot sign in; this is what the policies say",
+                    user.email
+                ));
             }
             who.who = format!("user:{}", user.email);
             who.groups = user.groups;

@@ -34,6 +34,24 @@ pub(crate) enum BodyError {
 }
 
 impl BodyError {
+    /// The framing of the body was broken, rather than the connection.
+    pub(crate) fn is_malformed(&self) -> bool {
+        let Self::Connection(error) = self else {
+            return matches!(self, Self::LengthDiffers);
+        };
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<std::io::Error>() {
+                return matches!(
+                    error.kind(),
+                    std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData
+                );
+            }
+            cause = error.source();
+        }
+        false
+    }
+
     /// The status for a request whose body failed so (RFC 9110 sections 15.5.1, 15.5.9, 15.5.14).
     pub(crate) const fn status(&self) -> StatusCode {
         match self {

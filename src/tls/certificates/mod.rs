@@ -94,11 +94,7 @@ impl Certificates {
 
     /// Looks at the files as often as the settings in force say and puts changed ones in force, until `stop`.
     pub(crate) async fn watch(self: Arc<Self>, clock: Clock, stop: CancellationToken) {
-        while stop
-            .run_until_cancelled(self.pause())
-            .await
-            .is_some()
-        {
+        while stop.run_until_cancelled(self.pause()).await.is_some() {
             self.look(clock.now());
         }
     }

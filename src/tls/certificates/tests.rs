@@ -1,3 +1,5 @@
+//! The table of certificates: names, lint, hot reload.
+
 use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};

@@ -31,8 +31,6 @@ pub(crate) enum Kind {
     Config,
     /// `toml part`: tables of a configuration; passes in a frame.
     ConfigPart,
-    /// `toml frame`: what the page's policies are checked against, not complete without them.
-    PolicyFrame,
     /// `toml policy-test`: cases; pass with the policies of their page.
     PolicyTest,
     /// `cedar`: policies; accepted together with the rest of their page.
@@ -107,7 +105,6 @@ fn opened(page: &Path, line: usize, info: &str) -> Block {
     block.kind = match (language, rest.as_slice()) {
         ("toml", []) => Kind::Config,
         ("toml", ["part"]) => Kind::ConfigPart,
-        ("toml", ["frame"]) => Kind::PolicyFrame,
         ("toml", ["policy-test"]) => Kind::PolicyTest,
         ("cedar", []) => Kind::Policy,
         ("console", []) => Kind::Console,

@@ -32,6 +32,20 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The apps that pages without configuration of their own speak of.
+const USUAL_APPS: &str = r#"
+[route.billing]
+host   = "billing.example.com"
+to     = "https://billing.internal:8443"
+labels = ["internal"]
+
+[route.grafana]
+host   = "grafana.example.com"
+to     = "https://grafana-1.internal:3000"
+labels = ["internal"]
+allow  = ["group:engineering"]
+"#;
+
 /// Every page, relative to the root: all that this repository tells people.
 pub(crate) fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
@@ -130,11 +144,14 @@ fn policies_are_valid_and_their_tests_pass() {
         .collect();
     assert!(!with_policies.is_empty());
     for page in with_policies {
-        let mut config = FRAME.to_owned();
+        let own = blocks
+            .iter()
+            .any(|block| block.page == page && block.kind == Kind::ConfigPart);
+        let mut config = format!("{FRAME}{}", if own { "" } else { USUAL_APPS });
         let mut files = Vec::new();
         for (number, block) in blocks.iter().filter(|block| block.page == page).enumerate() {
             match block.kind {
-                Kind::ConfigPart | Kind::PolicyFrame => config.push_str(&block.text),
+                Kind::ConfigPart => config.push_str(&block.text),
                 Kind::Policy => {
                     files.push((format!("policies/{number}.cedar"), block.text.clone()))
                 }

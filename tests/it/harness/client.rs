@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::Frame;
+use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -13,6 +16,48 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+use super::{Site, Wire};
+
+/// Content that a test may send piece by piece.
+pub(crate) type Content = UnsyncBoxBody<Bytes, std::io::Error>;
+
+/// The sending end of a body: frames go out as they are given, dropping it ends the body, an error breaks it off.
+pub(crate) type Feed = tokio::sync::mpsc::UnboundedSender<std::io::Result<Frame<Bytes>>>;
+
+/// A body whose pieces the test sends one by one.
+pub(crate) fn feed() -> (Feed, Content) {
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    let frames = futures_util::stream::unfold(receiver, async |mut receiver| {
+        Some((receiver.recv().await?, receiver))
+    });
+    (sender, StreamBody::new(frames).boxed_unsync())
+}
+
+pub(crate) fn content(bytes: impl Into<Bytes>) -> Content {
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
+
+/// A request for `path` on the route's host `NAME.test`, ready for more headers.
+pub(crate) fn request(site: &Site, method: &str, name: &str, path: &str) -> http::request::Builder {
+    let host = format!("{name}.test:{}", site.port);
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", host)
+}
+
+/// The same for HTTP/2, whose target carries the authority.
+pub(crate) fn request_h2(
+    site: &Site,
+    method: &str,
+    name: &str,
+    path: &str,
+) -> http::request::Builder {
+    Request::builder().method(method).uri(site.url(name, path))
+}
 
 /// A complete answer.
 #[derive(Debug, Clone)]
@@ -111,6 +156,28 @@ impl Client {
         collect(sender.send_request(request).await.unwrap()).await
     }
 
+    /// A kept HTTP/1.1 connection.
+    pub(crate) async fn h1(&self, server_name: &str) -> http1::SendRequest<Content> {
+        let stream = self.connect(server_name, &[b"http/1.1"]).await.unwrap();
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(async move { drop(connection.with_upgrades().await) });
+        sender
+    }
+
+    /// A kept HTTP/2 connection.
+    pub(crate) async fn h2(&self, server_name: &str) -> http2::SendRequest<Content> {
+        let stream = self.connect(server_name, &[b"h2"]).await.unwrap();
+        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+        let (sender, connection) = handshake.await.unwrap();
+        tokio::spawn(async move { drop(connection.await) });
+        sender
+    }
+
+    /// An HTTP/1.1 connection for bytes of the test's own.
+    pub(crate) async fn wire(&self, server_name: &str) -> Wire {
+        Wire::new(self.connect(server_name, &[b"http/1.1"]).await.unwrap())
+    }
+
     /// Writes `bytes` as they are and reads until the server closes the connection.
     pub(crate) async fn raw(&self, server_name: &str, bytes: &[u8]) -> String {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -124,7 +191,7 @@ impl Client {
     }
 }
 
-async fn collect(response: http::Response<hyper::body::Incoming>) -> Answer {
+pub(crate) async fn collect(response: http::Response<hyper::body::Incoming>) -> Answer {
     let (head, body) = response.into_parts();
     let collected = body.collect().await.expect("the answer ended early");
     let trailers = collected.trailers().cloned();

@@ -3,20 +3,26 @@
 //! Everything listens on loopback, lives in a temporary folder, and ends with the test that started it.
 
 pub(crate) mod browser;
+pub(crate) mod ca;
 pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod people;
 pub(crate) mod pki;
+pub(crate) mod raw_h2;
+pub(crate) mod scripted;
 pub(crate) mod site;
 pub(crate) mod upstream;
+pub(crate) mod wire;
 
 use std::time::Duration;
 
 pub(crate) use browser::{Browser, Page};
 pub(crate) use client::{Answer, Client};
 pub(crate) use people::Person;
+pub(crate) use scripted::Scripted;
 pub(crate) use site::Site;
 pub(crate) use upstream::Upstream;
+pub(crate) use wire::Wire;
 
 /// How long anything may take before a test gives up; generous, because two cores are shared by everything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

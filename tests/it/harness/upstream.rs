@@ -1,10 +1,13 @@
 //! An upstream that records what reaches it and answers by path.
 //!
-//! `/echo` returns the request's body, `/stream/N` sends N chunks one by one, `/trailers` ends with trailers,
-//! `/status/N` answers N, `/slow` waits until the client gives up; every other path answers `upstream NAME PATH`.
+//! `/echo` returns the request's body, `/stream-echo` piece by piece, `/stream/N` sends N chunks one by one, `/gated`
+//! sends `first` and, after [`Upstream::release`], `last`, `/sized/N` sends N bytes of declared length, `/flood` never
+//! ends, `/trailers` ends with trailers, `/hostile` sets every header that an upstream must not set, `/status/N` answers
+//! N, `/slow` waits until the client gives up; every other path answers `upstream NAME PATH`.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,11 +16,15 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+use super::ca::Authority;
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -27,6 +34,8 @@ pub(crate) struct Seen {
     pub(crate) method: Method,
     pub(crate) target: String,
     pub(crate) headers: HeaderMap,
+    pub(crate) trailers: Option<HeaderMap>,
+    /// What arrived of it, in full or not at all.
     pub(crate) body: Bytes,
 }
 
@@ -36,55 +45,123 @@ impl Seen {
     }
 }
 
+/// What all connections of an upstream share.
+#[derive(Debug, Clone)]
+struct Book {
+    name: &'static str,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    gate: Arc<Semaphore>,
+    connections: Arc<Mutex<usize>>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Upstream {
+    /// Where it listens; nothing is there for one on a Unix socket.
     pub(crate) address: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    url: String,
+    book: Book,
     serving: JoinHandle<()>,
 }
 
 impl Upstream {
+    /// HTTP/1.1 in clear on loopback.
     pub(crate) async fn start(name: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let record = Arc::clone(&seen);
+        let book = Book::new(name);
+        let record = book.clone();
         let serving = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let record = Arc::clone(&record);
-                let service = service_fn(move |request| answer(name, request, Arc::clone(&record)));
+                tokio::spawn(serve(stream, false, record.clone()));
+            }
+        });
+        let url = format!("http://{address}");
+        Self {
+            address,
+            url,
+            book,
+            serving,
+        }
+    }
+
+    /// HTTPS for `localhost` with a certificate of `authority`, speaking the first common one of `protocols`.
+    pub(crate) async fn start_tls(
+        name: &'static str,
+        authority: &Authority,
+        protocols: &[&[u8]],
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(authority.server("localhost", protocols)));
+        let book = Book::new(name);
+        let record = book.clone();
+        let serving = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, record) = (acceptor.clone(), record.clone());
                 tokio::spawn(async move {
-                    let connection = hyper::server::conn::http1::Builder::new()
-                        .timer(TokioTimer::new())
-                        .serve_connection(TokioIo::new(stream), service)
-                        .with_upgrades();
-                    // A client that goes away in the middle is part of several tests.
-                    drop(connection.await);
+                    // A refused certificate is the point of a test.
+                    let Ok(stream) = acceptor.accept(stream).await else {
+                        return;
+                    };
+                    let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                    serve(stream, h2, record).await;
                 });
             }
         });
+        let url = format!("https://localhost:{}", address.port());
         Self {
             address,
-            seen,
+            url,
+            book,
+            serving,
+        }
+    }
+
+    /// HTTP/1.1 on a Unix socket.
+    pub(crate) fn start_unix(name: &'static str, path: &Path) -> Self {
+        let listener = UnixListener::bind(path).unwrap();
+        let book = Book::new(name);
+        let record = book.clone();
+        let serving = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, false, record.clone()));
+            }
+        });
+        let url = format!("unix:{}", path.display());
+        Self {
+            address: SocketAddr::from(([0, 0, 0, 0], 0)),
+            url,
+            book,
             serving,
         }
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.url.clone()
+    }
+
+    /// Lets one `/gated` answer end.
+    pub(crate) fn release(&self) {
+        self.book.gate.add_permits(1);
+    }
+
+    /// How many connections were opened (with TLS: whose handshake succeeded).
+    pub(crate) fn connections(&self) -> usize {
+        *self.book.connections.lock()
     }
 
     /// How many requests have arrived.
     pub(crate) fn hits(&self) -> usize {
-        self.seen.lock().len()
+        self.book.seen.lock().len()
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().clone()
+        self.book.seen.lock().clone()
     }
 
     pub(crate) fn last(&self) -> Seen {
-        self.seen
+        self.book
+            .seen
             .lock()
             .last()
             .expect("no request reached the upstream")
@@ -98,35 +175,71 @@ impl Drop for Upstream {
     }
 }
 
+impl Book {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            seen: Arc::default(),
+            gate: Arc::new(Semaphore::new(0)),
+            connections: Arc::default(),
+        }
+    }
+}
+
+async fn serve<T>(stream: T, h2: bool, book: Book)
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    *book.connections.lock() += 1;
+    let service = service_fn(move |request| answer(request, book.clone()));
+    // A client that goes away in the middle is part of several tests.
+    if h2 {
+        let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        drop(
+            builder
+                .serve_connection(TokioIo::new(stream), service)
+                .await,
+        );
+    } else {
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        drop(connection.await);
+    }
+}
+
 fn full(text: impl Into<Bytes>) -> Body {
     Full::new(text.into()).boxed_unsync()
 }
 
-async fn answer(
-    name: &'static str,
-    mut request: Request<Incoming>,
-    record: Arc<Mutex<Vec<Seen>>>,
-) -> Result<Response<Body>, Infallible> {
+async fn answer(mut request: Request<Incoming>, book: Book) -> Result<Response<Body>, Infallible> {
     let path = request.uri().path().to_owned();
     let mut entry = Seen {
         method: request.method().clone(),
-        target: request.uri().to_string(),
+        target: request
+            .uri()
+            .path_and_query()
+            .map_or_else(|| request.uri().to_string(), ToString::to_string),
         headers: request.headers().clone(),
+        trailers: None,
         body: Bytes::new(),
     };
     if request.headers().contains_key(http::header::UPGRADE) {
-        record.lock().push(entry);
+        book.seen.lock().push(entry);
         return Ok(upgraded(&mut request));
     }
     if path == "/stream-echo" {
-        record.lock().push(entry);
+        book.seen.lock().push(entry);
         return Ok(Response::new(echo(request.into_body())));
     }
-    let collected = request.into_body().collect().await;
-    entry.body = collected.map(|body| body.to_bytes()).unwrap_or_default();
+    if let Ok(collected) = request.into_body().collect().await {
+        entry.trailers = collected.trailers().cloned();
+        entry.body = collected.to_bytes();
+    }
     let body = entry.body.clone();
-    record.lock().push(entry);
-    Ok(reply(name, &path, body).await)
+    book.seen.lock().push(entry);
+    Ok(reply(&book, &path, body).await)
 }
 
 /// Sends back every piece as it arrives.
@@ -138,7 +251,7 @@ fn echo(body: Incoming) -> Body {
     StreamBody::new(frames).boxed_unsync()
 }
 
-async fn reply(name: &str, path: &str, body: Bytes) -> Response<Body> {
+async fn reply(book: &Book, path: &str, body: Bytes) -> Response<Body> {
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     match parts.as_slice() {
         [.., "echo"] => Response::new(full(body)),
@@ -156,6 +269,14 @@ async fn reply(name: &str, path: &str, body: Bytes) -> Response<Body> {
                 (0..count).map(|number| Ok(Frame::data(Bytes::from(format!("chunk {number}\n")))));
             Response::new(StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync())
         }
+        [.., "gated"] => Response::new(gated(Arc::clone(&book.gate))),
+        [.., "flood"] => {
+            let piece = Bytes::from(vec![b'x'; 64 * 1024]);
+            let frames = futures_util::stream::repeat_with(move || Ok(Frame::data(piece.clone())));
+            Response::new(StreamBody::new(frames).boxed_unsync())
+        }
+        [.., "sized", count] => Response::new(full(vec![b'x'; count.parse().unwrap_or(1)])),
+        [.., "hostile"] => hostile(),
         [.., "trailers"] => {
             let mut trailers = HeaderMap::new();
             trailers.insert("x-checksum", HeaderValue::from_static("abc"));
@@ -172,9 +293,56 @@ async fn reply(name: &str, path: &str, body: Bytes) -> Response<Body> {
         _ => Response::builder()
             .header("server", "SecretServer/1.0")
             .header("set-cookie", "app=1; Path=/")
-            .body(full(format!("upstream {name} {path}")))
+            .body(full(format!("upstream {} {path}", book.name)))
             .unwrap(),
     }
+}
+
+/// `first`, then `last` when the test says so.
+fn gated(gate: Arc<Semaphore>) -> Body {
+    let frames = futures_util::stream::unfold(0, move |step| {
+        let gate = Arc::clone(&gate);
+        async move {
+            let text = match step {
+                0 => "first",
+                1 => {
+                    gate.acquire().await.unwrap().forget();
+                    "last"
+                }
+                _ => return None,
+            };
+            Some((
+                Ok(Frame::data(Bytes::from_static(text.as_bytes()))),
+                step + 1,
+            ))
+        }
+    });
+    StreamBody::new(frames).boxed_unsync()
+}
+
+/// What an upstream must not say to a browser in our name.
+fn hostile() -> Response<Body> {
+    let mut response = Response::builder();
+    for (name, value) in [
+        ("server", "SecretServer/1.0"),
+        ("x-powered-by", "Secret/2.0"),
+        ("strict-transport-security", "max-age=0"),
+        ("set-cookie", "__Host-portcullis=stolen; Path=/; Secure"),
+        ("set-cookie", "__host-PORTCULLIS-csrf=stolen; Path=/"),
+        ("set-cookie", "=__Host-portcullis=stolen; Path=/; Secure"),
+        ("set-cookie", "app=1; Path=/; HttpOnly"),
+        ("x-portcullis-user", "root"),
+        ("clear-site-data", "\"*\""),
+        ("alt-svc", "h3=\":8443\""),
+        ("connection", "keep-alive, x-inner"),
+        ("keep-alive", "timeout=5"),
+        ("x-inner", "1"),
+        ("etag", "\"kept\""),
+        ("allow", "GET, PATCH"),
+    ] {
+        response = response.header(name, value);
+    }
+    response.body(full("hostile")).unwrap()
 }
 
 /// Answers 101 and echoes bytes from then on.

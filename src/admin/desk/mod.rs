@@ -102,12 +102,7 @@ impl Desk {
                     incomplete,
                 }))
             }
-            PeopleCall::Add(addition) => {
-                let now = self.ready()?;
-                let told = self.add(addition, now).await.map_err(refused)?;
-                let (user, invitation) = self.recorded(told, actor, now).await?;
-                Ok(self.changed(user, invitation))
-            }
+            PeopleCall::Add(addition) => self.add(addition, actor).await,
             PeopleCall::Change { name, change } => {
                 let now = self.ready()?;
                 let told = self.change(&name, change, now).await.map_err(refused)?;
@@ -141,7 +136,8 @@ impl Desk {
         })
     }
 
-    async fn add(&self, addition: Addition, now: Timestamp) -> Result<Told<Changed>, PeopleError> {
+    /// The person is recorded before the link is made, so that a link that fails leaves nobody unrecorded.
+    async fn add(&self, addition: Addition, actor: &Actor) -> Result<Reply, AdminError> {
         let people = &self.authenticator.people;
         let person = NewPerson {
             login: addition.login,
@@ -151,16 +147,15 @@ impl Desk {
             tenant: addition.tenant,
             contractor: addition.contractor,
         };
-        let Told {
-            value: user,
-            mut events,
-        } = people.add(person, now).await?;
+        let now = self.ready()?;
+        let told = people.add(person, now).await.map_err(refused)?;
+        let user = self.recorded(told, actor, now).await?;
         if !addition.invite {
-            return Ok(Told::new((user, None), events));
+            return Ok(self.changed(user, None));
         }
-        let invited = people.enrol(&user.login, now).await?;
-        events.extend(invited.events);
-        Ok(Told::new((user, Some(invited.value.1)), events))
+        let told = people.enrol(&user.login, now).await.map_err(refused)?;
+        let (user, invitation) = self.recorded(told, actor, now).await?;
+        Ok(self.changed(user, Some(invitation)))
     }
 
     /// A changed person as the answer tells it. One who is gone has nothing left but what the change knew.
@@ -347,3 +342,6 @@ fn person(described: Described) -> Person {
         last_sign_in: user.last_sign_in.map(Into::into),
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

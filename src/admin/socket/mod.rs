@@ -173,3 +173,6 @@ async fn read_call(reader: impl AsyncBufRead + Unpin) -> Result<Call, AdminError
         AdminError::Unusable("the server does not know this call. It may be of another version than this command: restart it".to_owned())
     })
 }
+
+#[cfg(test)]
+mod tests;
