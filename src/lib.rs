@@ -27,11 +27,13 @@ mod authz;
 // Carriage: only with a permit.
 mod upstream;
 
+// What people see, drawn from plain values.
+mod pages;
+
 // The whole, compiled.
 mod plan;
 
 // Faces.
-mod pages;
 mod portal;
 mod admin;
 mod gateway;

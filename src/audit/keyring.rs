@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::seal::{Keyring, KeyringError};
 use crate::base::Clock;
-use crate::keys::{KeyError, MasterKey, NoteSigner, SealingKey};
+use crate::keys::{KeyError, MasterKey, NoteSigner, NoteVerifier, SealingKey};
 use crate::store::{Keys, StoreError};
 
 /// Before the name of every sealing key in the store.
@@ -59,6 +59,15 @@ impl StoredKeyring {
             }
         };
         Ok(NoteSigner::open(&self.master, &sealed)?)
+    }
+
+    /// The public half of the signer; `None` before the first start. Creates nothing.
+    pub(crate) fn verifier(&self) -> Result<Option<NoteVerifier>, KeyringError> {
+        let Some(sealed) = self.keys.find(SIGNER)? else {
+            return Ok(None);
+        };
+        let signer = NoteSigner::open(&self.master, &sealed)?;
+        Ok(Some(signer.verifier().clone()))
     }
 }
 
@@ -133,8 +142,10 @@ mod tests {
     fn the_signer_is_made_once_and_keeps_its_name() {
         let (_folder, store, master) = keyring();
         let keyring = StoredKeyring::new(store.keys, master, Clock::System);
+        assert!(keyring.verifier().unwrap().is_none());
         let first = keyring.signer("login.example.com/audit").unwrap();
         let later = keyring.signer("login.example.org/audit").unwrap();
         assert_eq!(first.verifier(), later.verifier());
+        assert_eq!(keyring.verifier().unwrap().as_ref(), Some(first.verifier()));
     }
 }

@@ -227,7 +227,7 @@ fn what_to_do(findings: &Findings) -> String {
         },
     );
     writeln!(out, "{:<10} {good}", "last good").ok();
-    writeln!(out, "{:<10} NOT VERIFIED", "result").ok();
+    writeln!(out, "{:<10} BROKEN", "result").ok();
     let keep = "Copy the whole audit folder now, before anything else writes to it, together with every checkpoint kept elsewhere.";
     writeln!(out, "{:<10} {keep}", "keep").ok();
     out
@@ -331,7 +331,7 @@ mod tests {
         findings.faults.push(Fault::Changed { entry: 77 });
         let text = verification(&findings, signer.verifier());
         assert!(text.contains("first bad  entry #77"), "{text}");
-        assert!(text.contains("NOT VERIFIED"));
+        assert!(text.contains("BROKEN"));
         let json = verification_json(&findings, signer.verifier());
         assert!(json.contains("\"first_bad_entry\":77"));
     }

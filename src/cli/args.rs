@@ -359,7 +359,7 @@ pub(crate) struct AuditSearch {
     /// Name of a route
     #[arg(long)]
     pub(crate) route: Option<String>,
-    /// allow, deny, step-up or sign-in
+    /// allow, deny or none
     #[arg(long)]
     pub(crate) decision: Option<String>,
     /// Id of a policy that decided

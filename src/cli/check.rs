@@ -1,16 +1,17 @@
 //! `portcullis check`: what start-up checks, by start-up's own code, without starting or creating anything.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use super::args::{Check, Format};
 use super::outcome::Exit;
-use super::{Failure, Globals, Outcome, shown};
+use super::output::counted;
+use super::{Failure, Globals, Outcome, ground, shown};
 use crate::base::{Clock, Timestamp};
 use crate::config::{self, Config, Problems};
 use crate::plan::Plan;
-use crate::tls::{self, Certificates, certificates::Wanted};
 
 pub(super) fn run(args: &Check, globals: &Globals) -> Result<Outcome, Failure> {
     let started = Clock::System.now();
@@ -74,8 +75,7 @@ fn check(path: &Path, now: Timestamp) -> Checked {
     match Plan::load(path, None) {
         Ok(compiled) => {
             let mut problems = compiled.warnings;
-            certificates(&compiled.plan.config, now, &mut problems);
-            problems.settle();
+            machine(&compiled.plan.config, now, &mut problems);
             Checked {
                 plan: Some(compiled.plan),
                 problems,
@@ -84,8 +84,7 @@ fn check(path: &Path, now: Timestamp) -> Checked {
         Err(mut problems) => {
             // The policies may be what is wrong; certificates are then worth a look all the same.
             if let Ok(loaded) = config::load(path) {
-                certificates(&loaded.config, now, &mut problems);
-                problems.settle();
+                machine(&loaded.config, now, &mut problems);
             }
             Checked {
                 plan: None,
@@ -95,20 +94,11 @@ fn check(path: &Path, now: Timestamp) -> Checked {
     }
 }
 
-/// Loads the certificates as start-up does. The internal authority makes its own, so that there is nothing to load
-/// before its first start.
-fn certificates(config: &Config, now: Timestamp, problems: &mut Problems) {
-    let internal = config.tls.certificates.value == config::Certificates::Internal;
-    if internal && !config.data_folder().join("ca").exists() {
-        return;
-    }
-    let loaded = Wanted::of(config, now)
-        .map_err(|finding| vec![finding])
-        .and_then(|wanted| Certificates::load(wanted, now).map_err(|rejected| rejected.0));
-    match loaded {
-        Ok((_certificates, warnings)) => tls::setup::report(&warnings, config, problems),
-        Err(findings) => tls::setup::report(&findings, config, problems),
-    }
+fn machine(config: &Config, now: Timestamp, problems: &mut Problems) {
+    ground::storage(config, problems);
+    // What is loaded here is loaded again by whoever serves.
+    drop(ground::certificates(config, now, problems));
+    problems.settle();
 }
 
 /// Findings on stderr, one line about the whole on stdout.
@@ -135,15 +125,26 @@ fn show(
                 .print(format_args!("ok: {}{also} ({took} ms)\n", contents(plan)))
         }
         _ => {
-            let code = checked
-                .problems
-                .iter()
-                .next()
-                .map_or("CODE", |problem| problem.code);
+            let first = checked.problems.iter().next();
+            let code = first.map_or("CODE", |problem| problem.code);
             globals.out.print(format_args!(
-                "{findings} ({took} ms). `portcullis config explain {code}` says more.\n"
+                "{findings}{} ({took} ms). `portcullis config explain {code}` says more.\n",
+                places(&checked.problems)
             ))
         }
+    }
+}
+
+/// ` in portcullis.toml`, ` in 3 files`, or nothing when no file is concerned.
+fn places(problems: &Problems) -> String {
+    let files: BTreeSet<&Path> = problems
+        .iter()
+        .filter_map(|problem| Some(problem.at.as_ref()?.source().path()))
+        .collect();
+    match (files.first(), files.len()) {
+        (None, _) => String::new(),
+        (Some(one), 1) => format!(" in {}", shown(one)),
+        (Some(_), count) => format!(" in {count} files"),
     }
 }
 
@@ -159,14 +160,6 @@ fn contents(plan: &Plan) -> String {
         format!("{} passed", counted(plan.tested.passed, "test")),
     ]
     .join(", ")
-}
-
-fn counted(count: usize, what: &str) -> String {
-    match (count, what.strip_suffix('y')) {
-        (1, _) => format!("1 {what}"),
-        (_, Some(stem)) => format!("{count} {stem}ies"),
-        (_, None) => format!("{count} {what}s"),
-    }
 }
 
 fn report(path: &Path, checked: &Checked, refused: bool) -> serde_json::Value {
@@ -188,16 +181,4 @@ fn report(path: &Path, checked: &Checked, refused: bool) -> serde_json::Value {
         "problems": checked.problems.to_json(),
         "serves": served,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::counted;
-
-    #[test]
-    fn counts_carry_what_they_count() {
-        assert_eq!(counted(1, "policy"), "1 policy");
-        assert_eq!(counted(0, "policy"), "0 policies");
-        assert_eq!(counted(2, "app"), "2 apps");
-    }
 }

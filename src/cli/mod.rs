@@ -4,6 +4,7 @@
 //! contract with scripts. Results go to stdout, everything else to stderr. No verb prints a secret that was not just
 //! made for the person who asked.
 
+mod admin;
 mod args;
 mod audit;
 mod check;
@@ -11,6 +12,7 @@ mod completions;
 mod config;
 mod demo;
 mod doctor;
+mod ground;
 mod health;
 mod help;
 mod init;
@@ -82,7 +84,8 @@ pub fn run() -> ExitCode {
         }
     };
     let globals = Globals {
-        config: cli.config,
+        // An empty PORTCULLIS_CONFIG names no file.
+        config: cli.config.filter(|path| !path.as_os_str().is_empty()),
         format: cli.format,
         yes: cli.yes,
         out: Output::new(cli.color),

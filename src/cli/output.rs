@@ -23,8 +23,6 @@ pub(crate) struct Output {
 pub(crate) enum Tone {
     Good,
     Bad,
-    Doubtful,
-    Strong,
 }
 
 impl Output {
@@ -43,10 +41,6 @@ impl Output {
 
     pub(crate) const fn colors_errors(&self) -> bool {
         self.colors_errors
-    }
-
-    pub(crate) const fn colors_results(&self) -> bool {
-        self.colors_results
     }
 
     /// Prints a result; the text brings its own line breaks.
@@ -102,8 +96,6 @@ impl Output {
         let code = match tone {
             Tone::Good => "32",
             Tone::Bad => "31",
-            Tone::Doubtful => "33",
-            Tone::Strong => "1",
         };
         format!("\u{1b}[{code}m{word}\u{1b}[0m")
     }
@@ -117,6 +109,16 @@ impl Output {
         let mut answer = String::new();
         let read = io::stdin().lock().read_line(&mut answer);
         read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+    }
+}
+
+/// `1 app`, `2 apps`, `2 policies`, `2 people`.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    match (count, what, what.strip_suffix('y')) {
+        (1, _, _) => format!("1 {what}"),
+        (_, "person", _) => format!("{count} people"),
+        (_, _, Some(stem)) => format!("{count} {stem}ies"),
+        (_, _, None) => format!("{count} {what}s"),
     }
 }
 
@@ -145,7 +147,15 @@ pub(crate) fn aligned(heads: &[&str], rows: &[Vec<String>]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::aligned;
+    use super::{aligned, counted};
+
+    #[test]
+    fn counts_carry_what_they_count() {
+        assert_eq!(counted(1, "policy"), "1 policy");
+        assert_eq!(counted(0, "policy"), "0 policies");
+        assert_eq!(counted(2, "app"), "2 apps");
+        assert_eq!(counted(3, "person"), "3 people");
+    }
 
     #[test]
     fn columns_stand_under_their_heads() {

@@ -77,9 +77,10 @@ fn refused(error: &StartError, globals: &Globals) -> Failure {
             let help = "stop the other program, or set [server] listen to another address";
             Failure::cannot(format!("{}. To go on: {help}", chain(error)))
         }
-        StartError::Core(_) | StartError::Tls(_) | StartError::Process(_) => {
-            Failure::cannot(chain(error))
-        }
+        StartError::Core(_)
+        | StartError::Tls(_)
+        | StartError::Socket(_)
+        | StartError::Process(_) => Failure::cannot(chain(error)),
     }
 }
 

@@ -136,6 +136,10 @@ codes! {
     "PC5102", "an upstream without targets", "At least one server must be there.";
     "PC5103", "an upstream that nothing uses", "No route names it.";
     "PC5104", "an upstream whose certificate cannot be verified", "The file with its authorities cannot be read, or this machine trusts nobody. Verification is never turned off.";
+    "PC6101", "a master key that cannot be used",
+        "Everything sealed in the database and in the audit log hangs on this key. Its file must be readable by Portcullis alone and hold what the first start wrote. A key that is gone is never replaced by a new one while there is a database: the new one opens nothing.";
+    "PC6102", "a data folder that others can change",
+        "Whoever can write to the folder can put another database or key in place of ours. It belongs to Portcullis alone: mode 0700.";
 }
 
 #[cfg(test)]

@@ -3,32 +3,33 @@
 //! The status is the real one. Causes stay in the log; the answer carries a sentence and the request id.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, COOKIE, HeaderMap, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 
-use super::refusal::Refusal;
+use super::denial;
+use super::refusal::{self, Refusal};
 use crate::authn::BadCredential;
-use crate::authz::{Denial, Remedy};
 use crate::base::{Fault, Reason};
-use crate::config::Explain;
 use crate::message::{AdmitError, Body, navigation, security};
-use crate::pages::{self, Cause, Denied, Details, Failed, Frame, Mishap, Moment, Page as _, Style};
+use crate::pages::{self, Failed, Frame, Mishap, Moment, Page as _, Style};
 use crate::plan::RequestContext;
 use crate::portal::Portal;
-use crate::upstream;
+use crate::upstream::error::ErrorKind;
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// What has to be remembered of a request until it is answered.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
-    method: Method,
+    pub(super) method: Method,
     version: Version,
     /// Path and query as sent, for the way back after sign-in; nothing is decided on it.
-    target: String,
+    pub(super) target: String,
     authority: Option<String>,
-    style: Style,
+    pub(super) style: Style,
     navigates: bool,
+    /// Of a navigation only, for the way to the sign-in page.
+    cookies: HeaderMap,
 }
 
 impl Asked {
@@ -39,6 +40,11 @@ impl Asked {
                 .get(http::header::HOST)
                 .and_then(|value| value.to_str().ok())
         };
+        let navigates = navigation::is_navigation(request.method(), headers);
+        let mut cookies = HeaderMap::new();
+        for value in headers.get_all(COOKIE).iter().filter(|_| navigates) {
+            cookies.append(COOKIE, value.clone());
+        }
         let authority = request
             .uri()
             .authority()
@@ -57,7 +63,8 @@ impl Asked {
             } else {
                 Style::Problem
             },
-            navigates: navigation::is_navigation(request.method(), headers),
+            navigates,
+            cookies,
         }
     }
 
@@ -67,7 +74,7 @@ impl Asked {
     }
 
     /// The address to come back to, when it can be one.
-    fn address(&self) -> Option<String> {
+    pub(super) fn address(&self) -> Option<String> {
         self.authority
             .as_ref()
             .map(|authority| format!("https://{authority}{}", self.target))
@@ -98,7 +105,7 @@ pub(crate) fn response(
     let closes = closes_connection(&refusal) && asked.version != Version::HTTP_2;
     let extra = extra_headers(&refusal);
     let mut response = match refusal {
-        Refusal::Denied(denial) => denied(&denial, asked, cx, portal),
+        Refusal::Denied(denied) => denial::response(&denied, asked, cx, portal),
         Refusal::BadCredential(error) if error != BadCredential::Conflicting => {
             sign_in(asked, cx, portal, Mishap::CredentialRejected)
         }
@@ -118,7 +125,6 @@ pub(crate) fn response(
 fn closes_connection(refusal: &Refusal) -> bool {
     match refusal {
         Refusal::Malformed(error) => error.closes_connection(),
-        Refusal::Draining => true,
         Refusal::UpgradeRefused(_)
         | Refusal::MethodRefused(_)
         | Refusal::NoRoute
@@ -127,7 +133,7 @@ fn closes_connection(refusal: &Refusal) -> bool {
         | Refusal::Denied(_)
         | Refusal::AuditUnavailable(_)
         | Refusal::SignerUnavailable
-        | Refusal::Upstream { .. } => false,
+        | Refusal::Upstream(_) => false,
     }
 }
 
@@ -137,15 +143,13 @@ fn extra_headers(refusal: &Refusal) -> Vec<(HeaderName, HeaderValue)> {
         Refusal::RateLimited(limited) => {
             text(limited.retry_after().to_string()).map(|value| (RETRY_AFTER, value))
         }
-        Refusal::AuditUnavailable(_) | Refusal::Draining => {
-            text("5".to_owned()).map(|value| (RETRY_AFTER, value))
-        }
+        Refusal::AuditUnavailable(_) => text("5".to_owned()).map(|value| (RETRY_AFTER, value)),
         Refusal::MethodRefused(methods) => {
             let methods: Vec<&str> = methods.iter().map(Method::as_str).collect();
             text(methods.join(", ")).map(|value| (ALLOW, value))
         }
-        Refusal::Upstream { error, .. } => {
-            text(format!("portcullis; error={}", error.proxy_status()))
+        Refusal::Upstream(failed) => {
+            text(format!("portcullis; error={}", failed.error.proxy_status()))
                 .map(|value| (PROXY_STATUS, value))
         }
         Refusal::Malformed(_)
@@ -172,8 +176,7 @@ fn mishap(refusal: &Refusal, cx: &RequestContext) -> Mishap {
         Refusal::Denied(_) => Mishap::NoRoute,
         Refusal::AuditUnavailable(_) => Mishap::AuditUnavailable,
         Refusal::SignerUnavailable => Mishap::SignerUnavailable,
-        Refusal::Upstream { error, patience, limit } => upstream_failed(error, *patience, *limit),
-        Refusal::Draining => Mishap::Draining,
+        Refusal::Upstream(failed) => upstream_failed(failed),
     }
 }
 
@@ -181,31 +184,46 @@ fn malformed(error: AdmitError, cx: &RequestContext) -> Mishap {
     if let AdmitError::BodyTooLarge { limit } = error {
         return Mishap::BodyTooLarge { limit };
     }
-    let head = cx.plan.config.server.limits.header_bytes;
-    match error.reason() {
+    let limits = &cx.plan.config.server.limits;
+    if error == AdmitError::TargetTooLong {
+        return Mishap::TargetTooLong { limit: limits.target_bytes };
+    }
+    let (status, reason) = (error.status().as_u16(), error.reason());
+    if matches!(status, 417 | 501 | 502 | 505) {
+        return Mishap::Unsupported { status, reason };
+    }
+    match reason {
         Reason::AmbiguousTarget => Mishap::AmbiguousTarget,
         Reason::MisdirectedRequest => Mishap::Misdirected,
-        Reason::HeadTooLarge => Mishap::HeadTooLarge { limit: head },
+        Reason::HeadTooLarge => Mishap::HeadTooLarge {
+            limit: limits.header_bytes,
+        },
         Reason::MethodNotAllowed => Mishap::Method,
         Reason::RequestTimeout => Mishap::RequestTimeout,
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "whatever else a message can be refused for, it is malformed; admission has no other reasons"
+        )]
         _ => Mishap::Malformed,
     }
 }
 
-fn upstream_failed(error: &upstream::Error, patience: std::time::Duration, limit: u64) -> Mishap {
-    let app = String::from("The app");
-    match error.reason() {
-        Reason::UpstreamUntrusted => Mishap::Untrusted { app },
-        Reason::UpstreamTimeout => Mishap::NoAnswer {
+fn upstream_failed(failed: &refusal::Failed) -> Mishap {
+    let app = failed.route.title.clone();
+    match &failed.error.kind {
+        ErrorKind::NoTarget | ErrorKind::Unreachable(_) => Mishap::Unreachable { app },
+        ErrorKind::Untrusted(_) => Mishap::Untrusted { app },
+        ErrorKind::ConnectTimeout | ErrorKind::AnswerTimeout => Mishap::NoAnswer {
             app,
-            after: patience,
+            after: failed.patience,
         },
-        Reason::UpstreamProtocol => Mishap::BadAnswer { app },
-        Reason::BodyTooLarge => Mishap::BodyTooLarge { limit },
-        Reason::RequestTimeout => Mishap::RequestTimeout,
-        Reason::MalformedRequest | Reason::ClientClosed => Mishap::Malformed,
-        Reason::SessionEnded => Mishap::CredentialRejected,
-        _ => Mishap::Unreachable { app },
+        ErrorKind::Broken(_) | ErrorKind::Answer(_) => Mishap::BadAnswer { app },
+        ErrorKind::Interrupted(Reason::BodyTooLarge) => Mishap::BodyTooLarge {
+            limit: failed.route.body.bytes,
+        },
+        ErrorKind::Interrupted(Reason::RequestTimeout) => Mishap::RequestTimeout,
+        ErrorKind::Interrupted(Reason::SessionEnded) => Mishap::CredentialRejected,
+        ErrorKind::Interrupted(_) => Mishap::Malformed,
     }
 }
 
@@ -231,94 +249,20 @@ pub(crate) fn failed(mishap: &Mishap, asked: &Asked, cx: &RequestContext) -> Res
 }
 
 /// A person is sent to sign in; everybody else is told that they have to (D25).
-fn sign_in(
+pub(super) fn sign_in(
     asked: &Asked,
     cx: &RequestContext,
     portal: &Portal,
     otherwise: Mishap,
 ) -> Response<Body> {
     let redirect = asked.navigates.then(|| asked.address()).flatten();
-    match redirect.and_then(|address| portal.to_sign_in(&address, cx)) {
+    match redirect.and_then(|address| portal.to_sign_in(&address, &asked.cookies, cx)) {
         Some(response) => response,
         None => failed(&otherwise, asked, cx),
     }
 }
 
-fn denied(denial: &Denial, asked: &Asked, cx: &RequestContext, portal: &Portal) -> Response<Body> {
-    if denial.remedy == Remedy::SignIn {
-        return sign_in(asked, cx, portal, Mishap::SignInRequired);
-    }
-    if denial.hide {
-        return failed(&Mishap::NoRoute, asked, cx);
-    }
-    let page = denied_page(denial, asked, cx, portal);
-    let body = match asked.style {
-        Style::Page => page.html(),
-        Style::Problem => page.problem().json(),
-    };
-    own(page.status, asked.style, body)
-}
-
-fn denied_page(denial: &Denial, asked: &Asked, cx: &RequestContext, portal: &Portal) -> Denied {
-    let path = asked.target.split('?').next().unwrap_or_default();
-    let host = asked
-        .authority
-        .as_deref()
-        .and_then(|text| crate::base::Authority::parse(text).ok());
-    let route = host.and_then(|authority| cx.plan.routes.find(&authority.host, path));
-    let explain = route.map_or(Explain::None, |route| route.explain);
-    let told = explain != Explain::None;
-    let mut remedies = Vec::new();
-    if let (Remedy::StepUp(_), Some(address)) = (denial.remedy, asked.address()) {
-        let method = &asked.method;
-        remedies.push(pages::Remedy::Confirm {
-            url: portal.confirm_address(&address, method, cx),
-        });
-    }
-    if let (true, Some(fix)) = (told, &denial.fix_text) {
-        remedies.push(pages::Remedy::Advice(fix.to_string()));
-    }
-    let policies = denial
-        .policies
-        .iter()
-        .map(|id| (id.to_string(), "limits".to_owned()))
-        .collect();
-    Denied {
-        frame: Frame::bare(
-            std::sync::Arc::clone(&cx.plan.brand),
-            cx.plan.portal_origin(),
-        ),
-        status: StatusCode::FORBIDDEN.as_u16(),
-        cause: cause(denial),
-        app: route.map_or_else(String::new, |route| route.title.clone()),
-        because: denial
-            .reason_text
-            .iter()
-            .filter(|_| told)
-            .map(ToString::to_string)
-            .collect(),
-        remedies,
-        details: (explain == Explain::Full).then(|| Details {
-            policies,
-            request: format!("{} {path}", asked.method),
-        }),
-        request_id: cx.facts.id,
-        at: moment(cx),
-        login: None,
-        switch: None,
-    }
-}
-
-fn cause(denial: &Denial) -> Cause {
-    match (denial.remedy, denial.reason) {
-        (Remedy::StepUp(_), _) => Cause::StepUp,
-        (Remedy::None | Remedy::SignIn, Reason::PolicyError) => Cause::PolicyError,
-        (Remedy::None | Remedy::SignIn, Reason::NoPermit) => Cause::NoPermit,
-        (Remedy::None | Remedy::SignIn, _) => Cause::Rule,
-    }
-}
-
-fn moment(cx: &RequestContext) -> Moment {
+pub(super) fn moment(cx: &RequestContext) -> Moment {
     Moment::exact(cx.facts.now, &cx.plan.config.server.timezone.zone)
 }
 

@@ -4,6 +4,7 @@
 //! (`docs/request-path.md`). One gateway per worker: it owns that worker's upstream connections and shares the rest.
 
 pub(crate) mod answer;
+mod denial;
 pub(crate) mod identity;
 mod plain;
 pub(crate) mod record;
@@ -17,9 +18,9 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use self::answer::Asked;
-use self::identity::{Assertions, statements};
+use self::identity::statements;
 use self::record::{Ledger, Record, admission};
-use self::refusal::Refusal;
+use self::refusal::{Denied, Failed, Refusal};
 use crate::audit::{AnsweredBy, AuditLog};
 use crate::authn::cookie::Presented;
 use crate::authn::session::rules::SessionRules;
@@ -33,7 +34,7 @@ use crate::message::cookie::Found;
 use crate::message::watch::Watched;
 use crate::message::{AdmitError, Body, CleanRequest, forwarded, security};
 use crate::plan::{Plan, RequestContext};
-use crate::portal::Portal;
+use crate::portal::{Assertions, Portal};
 use crate::route::Route;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -124,6 +125,9 @@ impl Gateway {
             Ok(carried) => self.finish(carried, &asked, &cx, record),
             Err(refusal) => {
                 record.refused(refusal.reason());
+                if let Refusal::RateLimited(limited) = &refusal {
+                    self.metrics().rate_limited(&limited.limit);
+                }
                 answer::log(&refusal, &cx);
                 let response = answer::response(refusal, &asked, &cx, &self.shared.portal);
                 record.answered(response.status().as_u16(), AnsweredBy::Portcullis);
@@ -180,7 +184,14 @@ impl Gateway {
             .policies
             .decide(&question(&authn, &route, &request, facts));
         record.decided(&decision);
-        let permit = decision.into_permit()?;
+        let permit = decision.into_permit().map_err(|denial| {
+            let principal = authn.principal().cloned();
+            Refusal::Denied(Box::new(Denied {
+                denial,
+                route: Arc::clone(&route),
+                principal,
+            }))
+        })?;
         self.forward(request, (&authn, &permit), &route, cx, record)
             .await
     }
@@ -281,7 +292,7 @@ impl Gateway {
         )
         .map_err(|_key| Refusal::SignerUnavailable)?;
         let group = Arc::clone(plan.upstream_of(route).ok_or(Refusal::NoRoute)?);
-        let (name, patience, limit) = (Arc::clone(&group.name), group.timeouts.first_byte, route.body.bytes);
+        let (name, patience) = (Arc::clone(&group.name), group.timeouts.first_byte);
         let destination = Destination {
             group: &group,
             preserve_host: route.preserve_host,
@@ -299,7 +310,12 @@ impl Gateway {
         );
         let forwarded = self.pools.forward(outgoing).await.map_err(|error| {
             record.carried(&name, error.target.as_deref(), None);
-            Refusal::Upstream { error, patience, limit }
+            let route = Arc::clone(route);
+            Refusal::Upstream(Box::new(Failed {
+                error,
+                route,
+                patience,
+            }))
         })?;
         let Forwarded {
             mut response,

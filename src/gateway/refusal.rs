@@ -4,15 +4,17 @@
 //! path has its own small error, and only this file knows how they all become a refusal.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::Unavailable;
-use crate::authn::BadCredential;
+use crate::authn::{BadCredential, Principal};
 use crate::authz::Denial;
 use crate::base::Reason;
 use crate::limit::TooFast;
 use crate::message::AdmitError;
 use crate::message::upgrade::UpgradeRefused;
+use crate::route::Route;
 use crate::upstream;
 
 /// Why a request gets no answer from an upstream.
@@ -25,17 +27,28 @@ pub(crate) enum Refusal {
     NoRoute,
     RateLimited(TooFast),
     BadCredential(BadCredential),
-    Denied(Denial),
+    Denied(Box<Denied>),
     AuditUnavailable(Unavailable),
     SignerUnavailable,
-    Upstream {
-        error: upstream::Error,
-        /// Time the upstream had for its first byte.
-        patience: Duration,
-        /// Largest body of a request, in bytes.
-        limit: u64,
-    },
-    Draining,
+    Upstream(Box<Failed>),
+}
+
+/// A denial, with what its page tells the person.
+#[derive(Debug)]
+pub(crate) struct Denied {
+    pub(crate) denial: Denial,
+    pub(crate) route: Arc<Route>,
+    /// `None` for a visitor without session.
+    pub(crate) principal: Option<Arc<Principal>>,
+}
+
+/// An upstream that gave no answer.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) error: upstream::Error,
+    pub(crate) route: Arc<Route>,
+    /// Time the upstream had for its first byte.
+    pub(crate) patience: Duration,
 }
 
 impl Refusal {
@@ -55,11 +68,10 @@ impl Refusal {
                 | BadCredential::Disabled
                 | BadCredential::Malformed,
             ) => Reason::CredentialRejected,
-            Self::Denied(denial) => denial.reason,
+            Self::Denied(denied) => denied.denial.reason,
             Self::AuditUnavailable(_) => Reason::AuditUnavailable,
             Self::SignerUnavailable => Reason::SignerUnavailable,
-            Self::Upstream { error, .. } => error.reason(),
-            Self::Draining => Reason::Draining,
+            Self::Upstream(failed) => failed.error.reason(),
         }
     }
 }
@@ -85,12 +97,6 @@ impl From<TooFast> for Refusal {
 impl From<BadCredential> for Refusal {
     fn from(error: BadCredential) -> Self {
         Self::BadCredential(error)
-    }
-}
-
-impl From<Denial> for Refusal {
-    fn from(denial: Denial) -> Self {
-        Self::Denied(denial)
     }
 }
 

@@ -1,9 +1,11 @@
 //! Addresses of Portcullis' own pages, written once.
 //!
-//! What lies below [`OWN`] and [`JWKS`] answers on every host; everything else on the portal's host only.
+//! What does not lie below [`OWN`] or [`WELL_KNOWN`] exists on the portal's host only.
 
 /// Everything below it is ours on every host, and never forwarded.
 pub(crate) const OWN: &str = "/.portcullis/";
+/// Documents for programs, on every host; never forwarded.
+pub(crate) const WELL_KNOWN: &str = "/.well-known/portcullis/";
 /// Style sheets and the icon; names below it carry a hash of the content.
 pub(crate) const ASSETS: &str = "/.portcullis/assets/";
 /// Where an app host turns a hand-over code into its own cookie.
@@ -13,6 +15,8 @@ pub(crate) const CALLBACK: &str = "/.portcullis/callback";
 pub(crate) const SIGN_OUT_HERE: &str = "/.portcullis/sign-out";
 /// The keys that upstreams check identity assertions with.
 pub(crate) const JWKS: &str = "/.well-known/portcullis/jwks.json";
+/// What else upstreams have to know to verify an assertion.
+pub(crate) const DISCOVERY: &str = "/.well-known/portcullis/configuration";
 
 /// The launcher.
 pub(crate) const APPS: &str = "/";
@@ -31,12 +35,10 @@ pub(crate) const RECOVERY_CODES: &str = "/account/recovery-codes";
 /// Fresh codes, shown until the person says that they are stored.
 pub(crate) const NEW_CODES: &str = "/account/recovery-codes/new";
 pub(crate) const NEW_CODES_FILE: &str = "/account/recovery-codes/new.txt";
-pub(crate) const CODES_STORED: &str = "/account/recovery-codes/stored";
 /// The three-way light and dark switch.
 pub(crate) const THEME: &str = "/theme";
 /// Followed by the secret part of an enrolment link.
 pub(crate) const ENROL: &str = "/enrol/";
-/// The step at which this browser's enrolment stands.
-pub(crate) const ENROL_STEP: &str = "/enrol";
-pub(crate) const ENROL_PASSWORD: &str = "/enrol/step/password";
-pub(crate) const ENROL_CODE: &str = "/enrol/step/code";
+/// The steps after the link; no token of a link has these forms.
+pub(crate) const ENROL_PASSWORD: &str = "/enrol/password";
+pub(crate) const ENROL_FACTOR: &str = "/enrol/second-factor";

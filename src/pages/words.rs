@@ -38,6 +38,12 @@ pub(crate) const ENROL_CODE_WRONG: &str =
 pub(crate) const SESSION_ENDED: &str = "That session is ended.";
 pub(crate) const SESSION_GONE: &str = "That session had ended before.";
 
+pub(crate) const SESSIONS_ENDED: &str = "All other sessions are ended.";
+/// On the tile of an app that no policy opens for this person.
+pub(crate) const NOT_GIVEN: &str = "Your groups have not been given access to this app.";
+/// On the tile of an app that a policy without words closes.
+pub(crate) const RULED_OUT: &str = "A rule keeps this app closed for you.";
+
 /// `clock` is our time now, such as `09:14:20 CET`: phones with a wrong clock make wrong codes.
 pub(crate) fn code_wrong(clock: &str) -> String {
     format!(

@@ -122,6 +122,11 @@ impl Plan {
         self.behind.get(route.index)
     }
 
+    /// Every upstream, by name.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Arc<Group>> {
+        self.upstreams.iter()
+    }
+
     pub(crate) fn portal(&self) -> &Authority {
         &self.config.server.portal
     }

@@ -1,210 +1,309 @@
-//! The portal's pages as one table: which method and path, on which host, for whom.
-//!
-//! A request that is not in the table has no page. The table says who may call; what a page does stands in its own
-//! file. Nothing that changes anything is reachable by GET.
+//! Every page of our own: method, path, who may call it. Dispatch reads this table and nothing else does the checking.
 
-use http::Method;
-
+use super::{
+    Fields, Visit, apps, assets, confirm, enrol, handover, recovery_codes, second_factor, sessions,
+};
+use super::{answer::Outcome, sign_in, sign_out, theme, wellknown};
 use crate::pages::paths;
 
-/// Every page and action of the portal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Page {
+/// How an endpoint is asked. GET stands for HEAD as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verb {
+    Get,
+    Post,
+}
+
+/// On which hosts an endpoint exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Portal,
+    /// The portal's host and every host that a route has.
+    Every,
+    /// Every host but the portal's.
     Apps,
-    SignInForm,
+}
+
+/// Who may call an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    Anyone,
+    /// A password was right; the second factor is due.
+    HalfWay,
+    SignedIn,
+    /// Signed in, with a second factor that is not older than the step-up age.
+    Fresh,
+}
+
+/// What answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Page {
+    Apps,
     SignIn,
-    SecondFactorForm,
+    GivePassword,
     SecondFactor,
+    GiveSecondFactor,
     Restart,
-    SignOutForm,
+    Confirm,
+    GiveConfirmation,
+    AskSignOut,
     SignOut,
     SignedOut,
-    ConfirmForm,
-    Confirm,
     Sessions,
     EndSession,
     EndAllSessions,
     RecoveryCodes,
-    RenewRecoveryCodes,
-    NewCodes,
-    NewCodesFile,
-    CodesStored,
+    MakeRecoveryCodes,
+    NewRecoveryCodes,
+    StoredRecoveryCodes,
+    RecoveryCodesText,
     Theme,
-    EnrolWelcome,
-    EnrolBegin,
-    EnrolStep,
+    Enrol,
+    BeginEnrol,
     EnrolPassword,
-    EnrolCode,
-    Asset,
+    GiveEnrolPassword,
+    EnrolFactor,
+    GiveEnrolFactor,
     Callback,
-    SignOutHere,
-    Jwks,
+    SignOutElsewhere,
+    Asset,
+    KeySet,
+    Discovery,
 }
 
-/// Who may call. Everything but [`Guard::Anyone`] that is posted needs a form token bound to the named cookie, and
-/// every POST needs to come from our own origin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Guard {
-    /// No cookie is looked at.
-    Anyone,
-    /// Whoever got the form from us: the token is bound to the sign-in cookie, or to the session's where there is one.
-    Guest,
-    /// The password was right a short while ago, told by the sign-in cookie.
-    HalfWay,
-    /// The enrolment cookie names a running enrolment.
-    Enrolling,
-    /// A live session. Without one a navigation is sent to sign in and everything else gets 401.
-    SignedIn,
-    /// A live session whose second factor is not older than `session.step_up`. Without that: to the confirmation.
-    Confirmed,
+/// One row of [`ROUTES`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Endpoint {
+    pub(super) verb: Verb,
+    pub(super) place: Place,
+    /// Exact; below it when it ends with a slash and is not `/`.
+    pub(super) path: &'static str,
+    pub(super) who: Who,
+    pub(super) page: Page,
 }
 
-/// On which hosts a page exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
-    Portal,
-    /// Hosts of apps only.
-    App,
-    Everywhere,
-}
-
-/// One line of the table.
-#[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    pub(crate) method: Method,
-    /// Ends with `/` when one more segment follows: the name of an asset, or the secret of a link.
-    pub(crate) path: &'static str,
-    pub(crate) place: Place,
-    pub(crate) guard: Guard,
-    pub(crate) page: Page,
-}
-
-const fn entry(
-    method: Method,
-    path: &'static str,
-    place: Place,
-    guard: Guard,
-    page: Page,
-) -> Entry {
-    Entry {
-        method,
-        path,
+const fn row(verb: Verb, place: Place, path: &'static str, who: Who, page: Page) -> Endpoint {
+    Endpoint {
+        verb,
         place,
-        guard,
+        path,
+        who,
         page,
     }
 }
 
-/// All of them. HEAD is answered wherever GET is.
-#[rustfmt::skip]
-pub(crate) const ROUTES: &[Entry] = &[
-    entry(Method::GET,  paths::APPS,             Place::Portal,     Guard::SignedIn,  Page::Apps),
-    entry(Method::GET,  paths::SIGN_IN,          Place::Portal,     Guard::Anyone,    Page::SignInForm),
-    entry(Method::POST, paths::SIGN_IN,          Place::Portal,     Guard::Guest,     Page::SignIn),
-    entry(Method::GET,  paths::SECOND_FACTOR,    Place::Portal,     Guard::HalfWay,   Page::SecondFactorForm),
-    entry(Method::POST, paths::SECOND_FACTOR,    Place::Portal,     Guard::HalfWay,   Page::SecondFactor),
-    entry(Method::POST, paths::RESTART,          Place::Portal,     Guard::HalfWay,   Page::Restart),
-    entry(Method::GET,  paths::SIGN_OUT,         Place::Portal,     Guard::SignedIn,  Page::SignOutForm),
-    entry(Method::POST, paths::SIGN_OUT,         Place::Portal,     Guard::SignedIn,  Page::SignOut),
-    entry(Method::GET,  paths::SIGNED_OUT,       Place::Portal,     Guard::Anyone,    Page::SignedOut),
-    entry(Method::GET,  paths::CONFIRM,          Place::Portal,     Guard::SignedIn,  Page::ConfirmForm),
-    entry(Method::POST, paths::CONFIRM,          Place::Portal,     Guard::SignedIn,  Page::Confirm),
-    entry(Method::GET,  paths::SESSIONS,         Place::Portal,     Guard::SignedIn,  Page::Sessions),
-    entry(Method::POST, paths::END_SESSION,      Place::Portal,     Guard::SignedIn,  Page::EndSession),
-    entry(Method::POST, paths::END_ALL_SESSIONS, Place::Portal,     Guard::SignedIn,  Page::EndAllSessions),
-    entry(Method::GET,  paths::RECOVERY_CODES,   Place::Portal,     Guard::SignedIn,  Page::RecoveryCodes),
-    entry(Method::POST, paths::RECOVERY_CODES,   Place::Portal,     Guard::Confirmed, Page::RenewRecoveryCodes),
-    entry(Method::GET,  paths::NEW_CODES,        Place::Portal,     Guard::Confirmed, Page::NewCodes),
-    entry(Method::GET,  paths::NEW_CODES_FILE,   Place::Portal,     Guard::Confirmed, Page::NewCodesFile),
-    entry(Method::POST, paths::CODES_STORED,     Place::Portal,     Guard::SignedIn,  Page::CodesStored),
-    entry(Method::POST, paths::THEME,            Place::Portal,     Guard::Guest,     Page::Theme),
-    entry(Method::GET,  paths::ENROL,            Place::Portal,     Guard::Anyone,    Page::EnrolWelcome),
-    entry(Method::POST, paths::ENROL,            Place::Portal,     Guard::Guest,     Page::EnrolBegin),
-    entry(Method::GET,  paths::ENROL_STEP,       Place::Portal,     Guard::Enrolling, Page::EnrolStep),
-    entry(Method::POST, paths::ENROL_PASSWORD,   Place::Portal,     Guard::Enrolling, Page::EnrolPassword),
-    entry(Method::POST, paths::ENROL_CODE,       Place::Portal,     Guard::Enrolling, Page::EnrolCode),
-    entry(Method::GET,  paths::CALLBACK,         Place::App,        Guard::Anyone,    Page::Callback),
-    entry(Method::GET,  paths::SIGN_OUT_HERE,    Place::App,        Guard::Anyone,    Page::SignOutHere),
-    entry(Method::GET,  paths::ASSETS,           Place::Everywhere, Guard::Anyone,    Page::Asset),
-    entry(Method::GET,  paths::JWKS,             Place::Everywhere, Guard::Anyone,    Page::Jwks),
-];
+/// Exact paths stand before those that cover everything below them.
+pub(super) const ROUTES: &[Endpoint] = {
+    use Place::{Apps, Every, Portal};
+    use Verb::{Get, Post};
+    use Who::{Anyone, Fresh, HalfWay, SignedIn};
+    &[
+        row(Get, Portal, paths::APPS, SignedIn, Page::Apps),
+        row(Get, Portal, paths::SIGN_IN, Anyone, Page::SignIn),
+        row(Post, Portal, paths::SIGN_IN, Anyone, Page::GivePassword),
+        row(
+            Get,
+            Portal,
+            paths::SECOND_FACTOR,
+            HalfWay,
+            Page::SecondFactor,
+        ),
+        row(
+            Post,
+            Portal,
+            paths::SECOND_FACTOR,
+            HalfWay,
+            Page::GiveSecondFactor,
+        ),
+        row(Post, Portal, paths::RESTART, Anyone, Page::Restart),
+        row(Get, Portal, paths::CONFIRM, SignedIn, Page::Confirm),
+        row(
+            Post,
+            Portal,
+            paths::CONFIRM,
+            SignedIn,
+            Page::GiveConfirmation,
+        ),
+        row(Get, Portal, paths::SIGN_OUT, SignedIn, Page::AskSignOut),
+        row(Post, Portal, paths::SIGN_OUT, Anyone, Page::SignOut),
+        row(Get, Portal, paths::SIGNED_OUT, Anyone, Page::SignedOut),
+        row(Get, Portal, paths::SESSIONS, SignedIn, Page::Sessions),
+        row(Post, Portal, paths::END_SESSION, SignedIn, Page::EndSession),
+        row(
+            Post,
+            Portal,
+            paths::END_ALL_SESSIONS,
+            SignedIn,
+            Page::EndAllSessions,
+        ),
+        row(
+            Get,
+            Portal,
+            paths::RECOVERY_CODES,
+            SignedIn,
+            Page::RecoveryCodes,
+        ),
+        row(
+            Post,
+            Portal,
+            paths::RECOVERY_CODES,
+            Fresh,
+            Page::MakeRecoveryCodes,
+        ),
+        row(
+            Get,
+            Portal,
+            paths::NEW_CODES,
+            SignedIn,
+            Page::NewRecoveryCodes,
+        ),
+        row(
+            Post,
+            Portal,
+            paths::NEW_CODES,
+            SignedIn,
+            Page::StoredRecoveryCodes,
+        ),
+        row(
+            Get,
+            Portal,
+            paths::NEW_CODES_FILE,
+            SignedIn,
+            Page::RecoveryCodesText,
+        ),
+        row(Post, Portal, paths::THEME, Anyone, Page::Theme),
+        row(
+            Get,
+            Portal,
+            paths::ENROL_PASSWORD,
+            Anyone,
+            Page::EnrolPassword,
+        ),
+        row(
+            Post,
+            Portal,
+            paths::ENROL_PASSWORD,
+            Anyone,
+            Page::GiveEnrolPassword,
+        ),
+        row(Get, Portal, paths::ENROL_FACTOR, Anyone, Page::EnrolFactor),
+        row(
+            Post,
+            Portal,
+            paths::ENROL_FACTOR,
+            Anyone,
+            Page::GiveEnrolFactor,
+        ),
+        row(Get, Portal, paths::ENROL, Anyone, Page::Enrol),
+        row(Post, Portal, paths::ENROL, Anyone, Page::BeginEnrol),
+        row(Get, Apps, paths::CALLBACK, Anyone, Page::Callback),
+        row(
+            Get,
+            Apps,
+            paths::SIGN_OUT_HERE,
+            Anyone,
+            Page::SignOutElsewhere,
+        ),
+        row(Get, Every, paths::ASSETS, Anyone, Page::Asset),
+        row(Get, Every, paths::JWKS, Anyone, Page::KeySet),
+        row(Get, Every, paths::DISCOVERY, Anyone, Page::Discovery),
+    ]
+};
 
-/// What the table says about a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Found<'a> {
-    /// The page, who may call it, and the last segment of paths that have one.
-    Page(Page, Guard, Option<&'a str>),
-    /// There is a page, but not for this method; these are served.
-    OtherMethods(Vec<Method>),
+impl Endpoint {
+    fn is_at(&self, path: &str, on_portal: bool) -> bool {
+        let here = match self.place {
+            Place::Portal => on_portal,
+            Place::Apps => !on_portal,
+            Place::Every => true,
+        };
+        let below = self.path.len() > 1 && self.path.ends_with('/');
+        here && if below {
+            path.len() > self.path.len() && path.starts_with(self.path)
+        } else {
+            path == self.path
+        }
+    }
+
+    /// The part of `path` below an endpoint that covers more than one.
+    pub(super) fn rest<'a>(&self, path: &'a str) -> &'a str {
+        path.strip_prefix(self.path).unwrap_or_default()
+    }
+}
+
+/// What a method and a path mean.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Found {
+    Page(&'static Endpoint),
+    /// The path is ours, with these methods only.
+    Method(&'static str),
     Nothing,
 }
 
-/// Looks a request up.
-pub(crate) fn find<'a>(method: &Method, path: &'a str, on_portal: bool) -> Found<'a> {
-    let wanted = if *method == Method::HEAD {
-        &Method::GET
-    } else {
-        method
+/// Is there a page at this path, whatever the method?
+pub(super) fn exists(path: &str, on_portal: bool) -> bool {
+    ROUTES
+        .iter()
+        .any(|endpoint| endpoint.is_at(path, on_portal))
+}
+
+pub(super) fn find(method: &http::Method, path: &str, on_portal: bool) -> Found {
+    let Some(first) = ROUTES
+        .iter()
+        .find(|endpoint| endpoint.is_at(path, on_portal))
+    else {
+        return Found::Nothing;
     };
-    let mut others = Vec::new();
-    for entry in ROUTES.iter().filter(|entry| entry.place.is_on(on_portal)) {
-        let Some(rest) = entry.matches(path) else {
-            continue;
-        };
-        if entry.method == *wanted {
-            return Found::Page(entry.page, entry.guard, rest);
-        }
-        if entry.method == Method::GET {
-            others.push(Method::HEAD);
-        }
-        others.push(entry.method.clone());
-    }
-    if others.is_empty() {
-        Found::Nothing
-    } else {
-        Found::OtherMethods(others)
-    }
-}
-
-/// Does `path` belong to Portcullis, so that no route may have it and no upstream ever sees it?
-///
-/// On every host: all of [`paths::OWN`] and the key set. On the portal's host: every path of the table and what lies
-/// below it; the launcher's `/` only exactly, so that a demo can have its apps on the same host.
-pub(crate) fn is_ours(path: &str, on_portal: bool) -> bool {
-    let within = |owner: &str| {
-        let owner = owner.trim_end_matches('/');
-        path.strip_prefix(owner)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    let same = || ROUTES.iter().filter(|endpoint| endpoint.path == first.path);
+    let verb = match method.as_str() {
+        "GET" | "HEAD" => Some(Verb::Get),
+        "POST" => Some(Verb::Post),
+        _ => None,
     };
-    if within(paths::OWN) || within("/.well-known/portcullis") {
-        return true;
+    if let Some(endpoint) = same().find(|endpoint| Some(endpoint.verb) == verb) {
+        return Found::Page(endpoint);
     }
-    on_portal
-        && (path == paths::APPS
-            || ROUTES
-                .iter()
-                .any(|entry| entry.path != paths::APPS && within(entry.path)))
+    let has = |verb| same().any(|endpoint| endpoint.verb == verb);
+    Found::Method(match (has(Verb::Get), has(Verb::Post)) {
+        (true, true) => "GET, HEAD, POST",
+        (true, false) => "GET, HEAD",
+        (false, _) => "POST",
+    })
 }
 
-impl Place {
-    const fn is_on(self, portal: bool) -> bool {
-        match self {
-            Self::Portal => portal,
-            Self::App => !portal,
-            Self::Everywhere => true,
-        }
-    }
-}
-
-impl Entry {
-    /// `Some` when the path is this entry's; within it the last segment, where the entry has one.
-    fn matches<'a>(&self, path: &'a str) -> Option<Option<&'a str>> {
-        if path == self.path && (self.path == paths::APPS || !self.path.ends_with('/')) {
-            return Some(None);
-        }
-        let open = self.path.ends_with('/') && self.path != paths::APPS;
-        let rest = path.strip_prefix(self.path).filter(|_| open)?;
-        (!rest.is_empty() && !rest.contains('/')).then_some(Some(rest))
+/// Calls what answers. Everything that [`ROUTES`] asks for has been checked.
+pub(super) async fn call(endpoint: &Endpoint, visit: &Visit<'_>, form: &Fields) -> Outcome {
+    match endpoint.page {
+        Page::Apps => apps::show(visit),
+        Page::SignIn => sign_in::show(visit),
+        Page::GivePassword => sign_in::take(visit, form).await,
+        Page::SecondFactor => second_factor::show(visit),
+        Page::GiveSecondFactor => second_factor::take(visit, form).await,
+        Page::Restart => Ok(second_factor::restart(visit, form)),
+        Page::Confirm => confirm::show(visit),
+        Page::GiveConfirmation => confirm::take(visit, form).await,
+        Page::AskSignOut => sign_out::ask(visit),
+        Page::SignOut => sign_out::take(visit).await,
+        Page::SignedOut => Ok(sign_out::show(visit)),
+        Page::Sessions => sessions::show(visit),
+        Page::EndSession => sessions::end(visit, form).await,
+        Page::EndAllSessions => sessions::end_all(visit, form).await,
+        Page::RecoveryCodes => recovery_codes::show(visit),
+        Page::MakeRecoveryCodes => recovery_codes::make(visit).await,
+        Page::NewRecoveryCodes => recovery_codes::new(visit),
+        Page::StoredRecoveryCodes => recovery_codes::stored(visit, form),
+        Page::RecoveryCodesText => recovery_codes::text(visit),
+        Page::Theme => theme::take(visit, form),
+        Page::Enrol => enrol::welcome(visit, endpoint.rest(visit.path())),
+        Page::BeginEnrol => enrol::begin(visit, endpoint.rest(visit.path())),
+        Page::EnrolPassword => enrol::password::show(visit),
+        Page::GiveEnrolPassword => enrol::password::take(visit, form).await,
+        Page::EnrolFactor => enrol::factor::show(visit),
+        Page::GiveEnrolFactor => enrol::factor::take(visit, form).await,
+        Page::Callback => handover::arrive(visit).await,
+        Page::SignOutElsewhere => Ok(sign_out::elsewhere(visit)),
+        Page::Asset => assets::show(visit),
+        Page::KeySet => wellknown::key_set(visit),
+        Page::Discovery => wellknown::discovery(visit),
     }
 }
 
@@ -214,89 +313,100 @@ mod tests {
 
     use http::Method;
 
-    use super::{Found, Guard, Page, Place, ROUTES, find, is_ours};
-    use crate::pages::paths;
+    use super::{Found, Page, Place, ROUTES, Verb, Who, exists, find};
 
-    #[test]
-    fn every_page_stands_once_and_is_found_under_its_path() {
-        let mut pages = HashSet::new();
-        for entry in ROUTES {
-            assert!(pages.insert(entry.page), "{:?}", entry.page);
-            let open = entry.path.ends_with('/') && entry.path != "/";
-            let path = if open {
-                format!("{}x", entry.path)
-            } else {
-                entry.path.to_owned()
-            };
-            let rest = open.then_some("x");
-            let found = find(&entry.method, &path, entry.place != Place::App);
-            assert_eq!(found, Found::Page(entry.page, entry.guard, rest));
+    fn found(method: &Method, path: &str, on_portal: bool) -> Option<Page> {
+        match find(method, path, on_portal) {
+            Found::Page(endpoint) => Some(endpoint.page),
+            Found::Method(_) | Found::Nothing => None,
         }
     }
 
     #[test]
-    fn what_is_posted_always_needs_a_form_of_ours() {
-        for entry in ROUTES.iter().filter(|entry| entry.method != Method::GET) {
-            assert_eq!(entry.method, Method::POST);
-            assert_ne!(entry.guard, Guard::Anyone, "{:?}", entry.page);
+    fn every_row_is_found_by_its_own_path_and_answers_once() {
+        let mut pages = HashSet::new();
+        for row in ROUTES {
+            assert!(pages.insert(row.page), "{:?} stands twice", row.page);
+            let path = if row.path.len() > 1 && row.path.ends_with('/') {
+                format!("{}x", row.path)
+            } else {
+                row.path.to_owned()
+            };
+            let method = if row.verb == Verb::Get {
+                Method::GET
+            } else {
+                Method::POST
+            };
+            for on_portal in [true, false] {
+                let here = row.place == Place::Every || (row.place == Place::Portal) == on_portal;
+                assert_eq!(
+                    found(&method, &path, on_portal) == Some(row.page),
+                    here,
+                    "{path} {on_portal}"
+                );
+            }
         }
+    }
+
+    #[test]
+    fn whoever_is_not_signed_in_reaches_a_closed_list_of_pages() {
+        let open: Vec<&str> = ROUTES
+            .iter()
+            .filter(|row| row.who == Who::Anyone)
+            .map(|row| row.path)
+            .collect();
+        let expected = [
+            "/sign-in",
+            "/sign-in",
+            "/sign-in/restart",
+            "/sign-out",
+            "/signed-out",
+            "/theme",
+            "/enrol/password",
+            "/enrol/password",
+            "/enrol/second-factor",
+            "/enrol/second-factor",
+            "/enrol/",
+            "/enrol/",
+            "/.portcullis/callback",
+            "/.portcullis/sign-out",
+            "/.portcullis/assets/",
+            "/.well-known/portcullis/jwks.json",
+            "/.well-known/portcullis/configuration",
+        ];
+        assert_eq!(open, expected);
     }
 
     #[test]
     fn another_method_is_told_which_ones_are_served() {
-        let found = find(&Method::PUT, paths::SIGN_IN, true);
-        assert_eq!(
-            found,
-            Found::OtherMethods(vec![Method::HEAD, Method::GET, Method::POST])
-        );
-        let head = find(&Method::HEAD, paths::APPS, true);
-        assert_eq!(head, Found::Page(Page::Apps, Guard::SignedIn, None));
+        for (method, path, allowed) in [
+            (Method::GET, "/theme", "POST"),
+            (Method::DELETE, "/sign-in", "GET, HEAD, POST"),
+            (Method::POST, "/", "GET, HEAD"),
+            (Method::PUT, "/enrol/abc", "GET, HEAD, POST"),
+        ] {
+            let Found::Method(told) = find(&method, path, true) else {
+                panic!("{method} {path}")
+            };
+            assert_eq!(told, allowed, "{method} {path}");
+        }
+        assert_eq!(found(&Method::HEAD, "/sign-in", true), Some(Page::SignIn));
     }
 
     #[test]
-    fn pages_of_the_portal_do_not_exist_on_app_hosts() {
-        assert_eq!(find(&Method::GET, paths::SIGN_IN, false), Found::Nothing);
-        assert_eq!(find(&Method::GET, paths::CALLBACK, true), Found::Nothing);
-        assert!(!is_ours(paths::SIGN_IN, false));
-    }
-
-    #[test]
-    fn nothing_follows_the_last_segment() {
+    fn near_misses_are_no_pages() {
         for path in [
-            "/enrol/a/b",
-            "/enrol/",
             "/sign-in/",
+            "/Sign-in",
+            "/enrol",
+            "/enrol/",
+            "/.portcullis/",
             "/.portcullis/assets/",
+            "/account",
             "//",
-            "/x",
         ] {
-            assert_eq!(find(&Method::GET, path, true), Found::Nothing, "{path}");
+            assert!(!exists(path, true), "{path}");
         }
-    }
-
-    #[test]
-    fn reserved_paths_leave_the_rest_of_the_portals_host_to_routes() {
-        for path in [
-            "/",
-            "/sign-in",
-            "/sign-in/x",
-            "/enrol/abc",
-            "/.portcullis/y",
-            "/.portcullis",
-            "/account/sessions",
-        ] {
-            assert!(is_ours(path, true), "{path}");
-        }
-        for path in [
-            "/notes/",
-            "/sign-inn",
-            "/.portcullisx",
-            "/.well-known/acme-challenge/x",
-        ] {
-            assert!(!is_ours(path, true), "{path}");
-        }
-        for path in ["/.portcullis/callback", paths::JWKS] {
-            assert!(is_ours(path, false), "{path}");
-        }
+        assert!(!exists("/sign-in", false));
     }
 }

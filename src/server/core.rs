@@ -14,10 +14,10 @@ use crate::authn::Authenticator;
 use crate::authn::vault::AuthnError;
 use crate::base::Clock;
 use crate::config::{self, Config};
-use crate::gateway::identity::Assertions;
 use crate::gateway::record::Ledger;
 use crate::keys::{self, KeyError, MasterKey, PasswordHasher, TokenSigner};
 use crate::plan::Plan;
+use crate::portal::Assertions;
 use crate::store::{DataFolder, FolderError, Lock, SqliteStore, Store, StoreError};
 use crate::telemetry::Metrics;
 

@@ -10,7 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::core::Core;
 use super::reload::Reloader;
+use crate::admin::call::Reloaded;
+use crate::admin::desk::Desk;
 use crate::admin::operations::{self, Part};
+use crate::admin::socket::ControlSocket;
 use crate::audit::{Action, Actor, SecurityEvent};
 use crate::authn::session::MAINTENANCE;
 use crate::tasks::Tasks;
@@ -32,7 +35,7 @@ pub(super) struct House {
 /// Runs until SIGTERM, SIGINT or the stop token.
 pub(super) async fn control(
     house: House,
-    operations: TcpListener,
+    (operations, socket): (TcpListener, ControlSocket),
     ready: impl FnOnce(),
 ) -> io::Result<()> {
     let mut signals = Signals::listen()?;
@@ -45,6 +48,7 @@ pub(super) async fn control(
         "operations-listener",
         operations::serve(listener, metrics, examine, tasks.clone()),
     ));
+    drop(tasks.spawn("admin-socket", socket.serve(desk(&house), tasks.clone())));
     drop(tasks.spawn("maintenance", maintain(house.clone())));
     drop(tasks.spawn("sweep", sweep(house.clone())));
     drop(tasks.spawn("sample", sample(house.clone())));
@@ -67,6 +71,26 @@ pub(super) async fn control(
         "requests that run may end, new ones are not taken"
     );
     Ok(())
+}
+
+/// Where commands from the admin socket are carried out.
+fn desk(house: &House) -> Desk {
+    let reloader = Arc::clone(&house.reloader);
+    let reload = move |actor| match reloader.reload(actor) {
+        Ok(done) => Ok(Reloaded {
+            config: done.plan.config_hash.to_string(),
+            warnings: done.warnings.render(false),
+            waiting: done.waiting,
+        }),
+        Err(problems) => Err(problems.render(false)),
+    };
+    let core = &house.core;
+    Desk {
+        authenticator: Arc::clone(&core.authenticator),
+        audit: Arc::clone(&core.audit),
+        clock: core.ledger.clock,
+        reload: Some(Arc::new(reload)),
+    }
 }
 
 struct Signals {

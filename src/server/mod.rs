@@ -27,7 +27,7 @@ use self::core::{Core, OpenCoreError};
 use self::listen::{ListenError, listen};
 use self::reload::Reloader;
 use self::worker::{Listeners, Worker};
-use crate::admin::operations;
+use crate::admin::socket::{ControlSocket, SocketError};
 use crate::audit::{Action, Actor, SecurityEvent};
 use crate::base::Clock;
 use crate::config::Problems;
@@ -49,6 +49,8 @@ pub(crate) enum StartError {
     Listen(#[from] ListenError),
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] tls::server::TlsSetupError),
+    #[error(transparent)]
+    Socket(#[from] SocketError),
     #[error("the process cannot set itself up: {0}")]
     Process(#[from] io::Error),
 }
@@ -62,6 +64,7 @@ pub(crate) struct Server {
     secure: Vec<Vec<TcpListener>>,
     plain: Vec<Vec<TcpListener>>,
     operations: TcpListener,
+    socket: ControlSocket,
     warnings: Problems,
 }
 
@@ -91,6 +94,7 @@ impl Server {
             .next()
             .ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
         let core = Arc::new(Core::open(plan, clock)?);
+        let socket = ControlSocket::open(&core.plan.load().config.server.admin_socket)?;
         let reloader = Arc::new(Reloader::new(path, Arc::clone(&core), Arc::clone(&tls)));
         Ok(Self {
             core,
@@ -99,6 +103,7 @@ impl Server {
             secure,
             plain,
             operations,
+            socket,
             warnings,
         })
     }
@@ -142,6 +147,7 @@ impl Server {
             secure,
             plain,
             operations,
+            socket,
             ..
         } = self;
         let plan = core.plan.load_full();
@@ -188,7 +194,7 @@ impl Server {
                 tasks: tasks.clone(),
                 stop,
             },
-            operations,
+            (operations, socket),
             ready,
         ))?;
         let aborted = runtime.block_on(tasks.drain(grace));
@@ -249,5 +255,6 @@ fn tls_server(
         config.tls.profile.value,
         config.server.http,
         Arc::new(certificates),
+        config.tls.ticket_rotation,
     )?)
 }

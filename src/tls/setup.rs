@@ -34,6 +34,7 @@ impl Wanted {
             source,
             profile: config.tls.profile.value,
             hosts: hosts(config),
+            recheck: config.tls.recheck,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
@@ -11,6 +12,8 @@ use super::internal_ca::InternalCa;
 use super::{Certificates, Server, provider};
 use crate::base::{Clock, Host};
 use crate::config::{Profile, Protocols};
+
+const TICKET_LIFE: Duration = Duration::from_secs(3600);
 
 /// An authority in a temporary folder.
 pub(crate) struct TestPki {
@@ -44,13 +47,14 @@ impl TestPki {
             source: Source::Internal(self.ca.clone()),
             profile,
             hosts: hosts.iter().map(|host| name(host)).collect(),
+            recheck: Duration::from_secs(1),
         }
     }
 
     pub(crate) fn server(&self, profile: Profile, versions: Protocols, hosts: &[&str]) -> Server {
         let wanted = self.wanted(profile, hosts);
         let (certificates, _warnings) = Certificates::load(wanted, Clock::System.now()).unwrap();
-        Server::new(profile, versions, Arc::new(certificates)).unwrap()
+        Server::new(profile, versions, Arc::new(certificates), TICKET_LIFE).unwrap()
     }
 
     /// A client that trusts this authority and offers `alpn`.

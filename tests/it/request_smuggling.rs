@@ -5,7 +5,10 @@ use crate::harness::scripted::{OK, keeps};
 use crate::harness::{Scripted, Site, Upstream, Wire};
 
 async fn open(upstream: &Upstream) -> Site {
-    Site::plan().route("app", upstream, "public = true").start().await
+    Site::plan()
+        .route("app", upstream, "public = true")
+        .start()
+        .await
 }
 
 async fn wire(site: &Site) -> Wire {
@@ -73,12 +76,26 @@ async fn paths_that_readers_understand_differently_are_refused() {
     ];
     for target in refused {
         let mut wire = wire(&site).await;
-        wire.send(format!("GET {target} HTTP/1.1\r\nHost: {}\r\n\r\n", host(&site))).await;
+        wire.send(format!(
+            "GET {target} HTTP/1.1\r\nHost: {}\r\n\r\n",
+            host(&site)
+        ))
+        .await;
         assert_eq!(wire.answer().await.status, 400, "{target:?}");
     }
     for byte in [0_u8, 1, 0x0b, 0x1f, 0x7f, 0x80, 0xc3, 0xff] {
         let mut wire = wire(&site).await;
-        wire.send([b"GET /a", &[byte][..], b" HTTP/1.1\r\nHost: ", host(&site).as_bytes(), b"\r\n\r\n"].concat()).await;
+        wire.send(
+            [
+                b"GET /a",
+                &[byte][..],
+                b" HTTP/1.1\r\nHost: ",
+                host(&site).as_bytes(),
+                b"\r\n\r\n",
+            ]
+            .concat(),
+        )
+        .await;
         assert_eq!(wire.answer().await.status, 400, "{byte:#x}");
     }
     assert_eq!(upstream.hits(), 0);
@@ -108,7 +125,11 @@ async fn paths_with_one_reading_are_carried_byte_for_byte() {
     ];
     for target in carried {
         let mut wire = wire(&site).await;
-        wire.send(format!("GET {target} HTTP/1.1\r\nHost: {}\r\n\r\n", host(&site))).await;
+        wire.send(format!(
+            "GET {target} HTTP/1.1\r\nHost: {}\r\n\r\n",
+            host(&site)
+        ))
+        .await;
         assert_eq!(wire.answer().await.status, 200, "{target:?}");
         assert_eq!(upstream.last().target, target);
     }
@@ -129,21 +150,46 @@ async fn a_route_may_admit_a_class_of_paths_and_only_that_class() {
         .toml(&route("double", "double-slash"))
         .start()
         .await;
-    let rows = [("/a%2Fb", "slash"), ("/a;b=c", "semicolon"), ("/a%3Bb", "semicolon"), ("/a//b", "double")];
+    let rows = [
+        ("/a%2Fb", "slash"),
+        ("/a;b=c", "semicolon"),
+        ("/a%3Bb", "semicolon"),
+        ("/a//b", "double"),
+    ];
     for (target, admitting) in rows {
         for name in ["slash", "semicolon", "double"] {
             let hits = upstream.hits();
-            let asked = request(&site, "GET", name, target).body(Default::default()).unwrap();
-            let status = site.client().send(&format!("{name}.test"), asked).await.status;
+            let asked = request(&site, "GET", name, target)
+                .body(Default::default())
+                .unwrap();
+            let status = site
+                .client()
+                .send(&format!("{name}.test"), asked)
+                .await
+                .status;
             let expected = if name == admitting { 200 } else { 400 };
             assert_eq!(status, expected, "{name} {target}");
             assert_eq!(upstream.hits() - hits, usize::from(name == admitting));
         }
     }
     let hits = upstream.hits();
-    for (name, target) in [("slash", "/a%2F..%2Fb"), ("semicolon", "/a/..;/b"), ("double", "//../b"), ("slash", "/a%5Cb")] {
-        let asked = request(&site, "GET", name, target).body(Default::default()).unwrap();
-        assert_eq!(site.client().send(&format!("{name}.test"), asked).await.status, 400, "{target}");
+    for (name, target) in [
+        ("slash", "/a%2F..%2Fb"),
+        ("semicolon", "/a/..;/b"),
+        ("double", "//../b"),
+        ("slash", "/a%5Cb"),
+    ] {
+        let asked = request(&site, "GET", name, target)
+            .body(Default::default())
+            .unwrap();
+        assert_eq!(
+            site.client()
+                .send(&format!("{name}.test"), asked)
+                .await
+                .status,
+            400,
+            "{target}"
+        );
     }
     assert_eq!(upstream.hits(), hits);
 }
@@ -155,72 +201,201 @@ async fn messages_with_more_than_one_reading_are_refused_and_their_connection_cl
     let site = open(&upstream).await;
     let rows = [
         ("no host", "GET / HTTP/1.1\r\n\r\n"),
-        ("two hosts", "GET / HTTP/1.1\r\nHost: HOST\r\nHost: HOST\r\n\r\n"),
-        ("two different hosts", "GET / HTTP/1.1\r\nHost: HOST\r\nHost: other.test\r\n\r\n"),
+        (
+            "two hosts",
+            "GET / HTTP/1.1\r\nHost: HOST\r\nHost: HOST\r\n\r\n",
+        ),
+        (
+            "two different hosts",
+            "GET / HTTP/1.1\r\nHost: HOST\r\nHost: other.test\r\n\r\n",
+        ),
         ("empty host", "GET / HTTP/1.1\r\nHost:\r\n\r\n"),
-        ("host list", "GET / HTTP/1.1\r\nHost: HOST, other.test\r\n\r\n"),
+        (
+            "host list",
+            "GET / HTTP/1.1\r\nHost: HOST, other.test\r\n\r\n",
+        ),
         ("userinfo", "GET / HTTP/1.1\r\nHost: me@HOST\r\n\r\n"),
         ("path in host", "GET / HTTP/1.1\r\nHost: HOST/a\r\n\r\n"),
-        ("absolute form of another host", "GET https://other.test/ HTTP/1.1\r\nHost: HOST\r\n\r\n"),
-        ("absolute form of another scheme", "GET http://HOST/ HTTP/1.1\r\nHost: HOST\r\n\r\n"),
-        ("absolute form without host", "GET https://HOST/ HTTP/1.1\r\n\r\n"),
-        ("absolute form with userinfo", "GET https://me@HOST/ HTTP/1.1\r\nHost: HOST\r\n\r\n"),
-        ("length and chunked", "POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-        ("chunked and length", "POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n"),
-        ("two lengths", "POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!"),
-        ("the same length twice", "POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello"),
-        ("length list", "POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: 5, 5\r\n\r\nhello"),
-        ("signed length", "POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: +5\r\n\r\nhello"),
-        ("negative length", "POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: -1\r\n\r\nhello"),
-        ("hexadecimal length", "POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: 0x5\r\n\r\nhello"),
-        ("empty length", "POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length:\r\n\r\nhello"),
-        ("length beyond numbers", "POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: 18446744073709551621\r\n\r\nhello"),
-        ("chunked twice", "POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-        ("chunked is not last", "POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n"),
-        ("identity", "POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n"),
-        ("misspelt chunked", "POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
-        ("quoted chunked", "POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n"),
-        ("vertical tab before chunked", "POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: \u{b}chunked\r\n\r\n0\r\n\r\n"),
-        ("chunked in HTTP/1.0", "POST / HTTP/1.0\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-        ("space before the colon", "POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n"),
-        ("folded line", "GET / HTTP/1.1\r\nHost: HOST\r\nX-A: b\r\n c\r\n\r\n"),
-        ("folded length", "POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n"),
-        ("space before the first field", "GET / HTTP/1.1\r\n Host: HOST\r\n\r\n"),
+        (
+            "absolute form of another host",
+            "GET https://other.test/ HTTP/1.1\r\nHost: HOST\r\n\r\n",
+        ),
+        (
+            "absolute form of another scheme",
+            "GET http://HOST/ HTTP/1.1\r\nHost: HOST\r\n\r\n",
+        ),
+        (
+            "absolute form without host",
+            "GET https://HOST/ HTTP/1.1\r\n\r\n",
+        ),
+        (
+            "absolute form with userinfo",
+            "GET https://me@HOST/ HTTP/1.1\r\nHost: HOST\r\n\r\n",
+        ),
+        (
+            "length and chunked",
+            "POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        ),
+        (
+            "chunked and length",
+            "POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        ),
+        (
+            "two lengths",
+            "POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+        ),
+        (
+            "the same length twice",
+            "POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+        ),
+        (
+            "length list",
+            "POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: 5, 5\r\n\r\nhello",
+        ),
+        (
+            "signed length",
+            "POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: +5\r\n\r\nhello",
+        ),
+        (
+            "negative length",
+            "POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: -1\r\n\r\nhello",
+        ),
+        (
+            "hexadecimal length",
+            "POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: 0x5\r\n\r\nhello",
+        ),
+        (
+            "empty length",
+            "POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length:\r\n\r\nhello",
+        ),
+        (
+            "length beyond numbers",
+            "POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: 18446744073709551621\r\n\r\nhello",
+        ),
+        (
+            "chunked twice",
+            "POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        ),
+        (
+            "chunked is not last",
+            "POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        ),
+        (
+            "identity",
+            "POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+        ),
+        (
+            "misspelt chunked",
+            "POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        ),
+        (
+            "quoted chunked",
+            "POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n",
+        ),
+        (
+            "vertical tab before chunked",
+            "POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: \u{b}chunked\r\n\r\n0\r\n\r\n",
+        ),
+        (
+            "chunked in HTTP/1.0",
+            "POST / HTTP/1.0\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        ),
+        (
+            "space before the colon",
+            "POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        ),
+        (
+            "folded line",
+            "GET / HTTP/1.1\r\nHost: HOST\r\nX-A: b\r\n c\r\n\r\n",
+        ),
+        (
+            "folded length",
+            "POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+        ),
+        (
+            "space before the first field",
+            "GET / HTTP/1.1\r\n Host: HOST\r\n\r\n",
+        ),
         ("empty name", "GET / HTTP/1.1\r\nHost: HOST\r\n: x\r\n\r\n"),
         ("no colon", "GET / HTTP/1.1\r\nHost: HOST\r\nfoo\r\n\r\n"),
-        ("bare LF after a field", "GET / HTTP/1.1\r\nHost: HOST\nX-A: b\r\n\r\n"),
-        ("bare LF after the request line", "GET / HTTP/1.1\nHost: HOST\r\n\r\n"),
+        (
+            "bare LF after a field",
+            "GET / HTTP/1.1\r\nHost: HOST\nX-A: b\r\n\r\n",
+        ),
+        (
+            "bare LF after the request line",
+            "GET / HTTP/1.1\nHost: HOST\r\n\r\n",
+        ),
         ("bare LF at the end", "GET / HTTP/1.1\r\nHost: HOST\r\n\n"),
         ("only bare LF", "GET / HTTP/1.1\nHost: HOST\n\n"),
-        ("bare CR in a value", "GET / HTTP/1.1\r\nHost: HOST\r\nX-A: b\rX-Forwarded-For: 1\r\n\r\n"),
-        ("NUL in a value", "GET / HTTP/1.1\r\nHost: HOST\r\nX-A: b\0c\r\n\r\n"),
-        ("NUL in a name", "GET / HTTP/1.1\r\nHost: HOST\r\nX\0A: b\r\n\r\n"),
-        ("bell in a value", "GET / HTTP/1.1\r\nHost: HOST\r\nX-A: \u{7}\r\n\r\n"),
+        (
+            "bare CR in a value",
+            "GET / HTTP/1.1\r\nHost: HOST\r\nX-A: b\rX-Forwarded-For: 1\r\n\r\n",
+        ),
+        (
+            "NUL in a value",
+            "GET / HTTP/1.1\r\nHost: HOST\r\nX-A: b\0c\r\n\r\n",
+        ),
+        (
+            "NUL in a name",
+            "GET / HTTP/1.1\r\nHost: HOST\r\nX\0A: b\r\n\r\n",
+        ),
+        (
+            "bell in a value",
+            "GET / HTTP/1.1\r\nHost: HOST\r\nX-A: \u{7}\r\n\r\n",
+        ),
         ("no version", "GET /\r\nHost: HOST\r\n\r\n"),
         ("two spaces", "GET  / HTTP/1.1\r\nHost: HOST\r\n\r\n"),
-        ("space in the target", "GET /a b HTTP/1.1\r\nHost: HOST\r\n\r\n"),
-        ("space after the version", "GET / HTTP/1.1 \r\nHost: HOST\r\n\r\n"),
+        (
+            "space in the target",
+            "GET /a b HTTP/1.1\r\nHost: HOST\r\n\r\n",
+        ),
+        (
+            "space after the version",
+            "GET / HTTP/1.1 \r\nHost: HOST\r\n\r\n",
+        ),
         ("tab", "GET\t/ HTTP/1.1\r\nHost: HOST\r\n\r\n"),
         ("lower-case version", "GET / http/1.1\r\nHost: HOST\r\n\r\n"),
         ("version 1.2", "GET / HTTP/1.2\r\nHost: HOST\r\n\r\n"),
         ("version 2.0", "GET / HTTP/2.0\r\nHost: HOST\r\n\r\n"),
         ("preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-        ("many empty lines", "\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: HOST\r\n\r\n"),
-        ("empty line with bare LF", "\nGET / HTTP/1.1\r\nHost: HOST\r\n\r\n"),
+        (
+            "many empty lines",
+            "\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: HOST\r\n\r\n",
+        ),
+        (
+            "empty line with bare LF",
+            "\nGET / HTTP/1.1\r\nHost: HOST\r\n\r\n",
+        ),
         ("not HTTP", "\u{16}\u{3}\u{1}\r\n\r\n"),
-        ("two Authorization", "GET / HTTP/1.1\r\nHost: HOST\r\nAuthorization: a\r\nAuthorization: b\r\n\r\n"),
-        ("Connection names Host", "GET / HTTP/1.1\r\nHost: HOST\r\nConnection: host\r\n\r\n"),
-        ("Connection names Cookie", "GET / HTTP/1.1\r\nHost: HOST\r\nConnection: Cookie\r\nCookie: a=b\r\n\r\n"),
-        ("Connection names Content-Length", "POST / HTTP/1.1\r\nHost: HOST\r\nConnection: content-length\r\nContent-Length: 1\r\n\r\nx"),
+        (
+            "two Authorization",
+            "GET / HTTP/1.1\r\nHost: HOST\r\nAuthorization: a\r\nAuthorization: b\r\n\r\n",
+        ),
+        (
+            "Connection names Host",
+            "GET / HTTP/1.1\r\nHost: HOST\r\nConnection: host\r\n\r\n",
+        ),
+        (
+            "Connection names Cookie",
+            "GET / HTTP/1.1\r\nHost: HOST\r\nConnection: Cookie\r\nCookie: a=b\r\n\r\n",
+        ),
+        (
+            "Connection names Content-Length",
+            "POST / HTTP/1.1\r\nHost: HOST\r\nConnection: content-length\r\nContent-Length: 1\r\n\r\nx",
+        ),
     ];
     for (what, message) in rows {
         let mut wire = wire(&site).await;
         wire.send(message.replace("HOST", &host(&site))).await;
         // Whatever follows must not be taken for a second message.
         let answer = wire.answer().await;
-        let fits = answer.status == 400 || (answer.status == 505 && what.starts_with("version"));
+        let fits = answer.status == 400 || (answer.status == 505 && (what.starts_with("version") || what.starts_with("preface")));
         assert!(fits, "{what}: {answer:?}");
-        assert!(answer.field("strict-transport-security").is_some(), "{what}");
+        assert!(
+            answer.field("strict-transport-security").is_some(),
+            "{what}"
+        );
     }
     assert_eq!(upstream.hits(), 0);
 }
@@ -240,7 +415,11 @@ async fn messages_of_doubtful_length_end_their_connection() {
     ];
     for row in rows {
         let mut wire = wire(&site).await;
-        wire.send(format!("POST / HTTP/1.1\r\nHost: {}\r\n{row}{smuggled}", host(&site))).await;
+        wire.send(format!(
+            "POST / HTTP/1.1\r\nHost: {}\r\n{row}{smuggled}",
+            host(&site)
+        ))
+        .await;
         let answer = wire.answer().await;
         assert!(matches!(answer.status, 400 | 501), "{row:?}: {answer:?}");
         wire.closed().await;
@@ -273,7 +452,11 @@ async fn malformed_chunks_never_make_a_complete_request() {
     ];
     for row in rows {
         let mut wire = wire(&site).await;
-        wire.send(format!("POST /echo HTTP/1.1\r\nHost: {}\r\nTransfer-Encoding: chunked\r\n\r\n{row}", host(&site))).await;
+        wire.send(format!(
+            "POST /echo HTTP/1.1\r\nHost: {}\r\nTransfer-Encoding: chunked\r\n\r\n{row}",
+            host(&site)
+        ))
+        .await;
         let rest = String::from_utf8(wire.rest().await).unwrap();
         assert!(!rest.starts_with("HTTP/1.1 200"), "{row:?}: {rest}");
     }
@@ -283,14 +466,21 @@ async fn malformed_chunks_never_make_a_complete_request() {
     let long = "x".repeat(20_000);
     wire.send(format!("POST /echo HTTP/1.1\r\nHost: {}\r\nTransfer-Encoding: chunked\r\n\r\n5;{long}\r\nhello\r\n0\r\n\r\n", host(&site)))
         .await;
-    assert!(!String::from_utf8(wire.rest().await).unwrap().starts_with("HTTP/1.1 200"));
+    assert!(
+        !String::from_utf8(wire.rest().await)
+            .unwrap()
+            .starts_with("HTTP/1.1 200")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn well_formed_chunks_are_carried_with_framing_of_our_own() {
     let upstream = Scripted::start(vec![keeps(OK)]).await;
     let site = Site::plan()
-        .toml(&format!("[route.app]\nhost = \"app.test\"\nto = \"{}\"\npublic = true\n", upstream.url()))
+        .toml(&format!(
+            "[route.app]\nhost = \"app.test\"\nto = \"{}\"\npublic = true\n",
+            upstream.url()
+        ))
         .start()
         .await;
     let mut wire = wire(&site).await;
@@ -301,10 +491,21 @@ async fn well_formed_chunks_are_carried_with_framing_of_our_own() {
     .await;
     assert_eq!(wire.answer().await.status, 200);
     let received = upstream.received();
-    let [request] = received.as_slice() else { panic!("{received:?}") };
+    let [request] = received.as_slice() else {
+        panic!("{received:?}")
+    };
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
-    assert!(!head.to_ascii_lowercase().contains("content-length"), "{head}");
-    assert_eq!(head.to_ascii_lowercase().matches("transfer-encoding: chunked").count(), 1, "{head}");
+    assert!(
+        !head.to_ascii_lowercase().contains("content-length"),
+        "{head}"
+    );
+    assert_eq!(
+        head.to_ascii_lowercase()
+            .matches("transfer-encoding: chunked")
+            .count(),
+        1,
+        "{head}"
+    );
     assert!(!body.contains("ext"), "{body}");
     let data: String = body.split("\r\n").filter(|line| line.len() > 4).collect();
     assert_eq!(data, "hello0123456789");
@@ -341,18 +542,61 @@ async fn bounds_of_the_head_have_their_own_answers() {
         .await;
     let host = host(&site);
     let long = |count: usize| "x".repeat(count);
-    let many = |count: usize| (0..count).map(|number| format!("X-{number}: y\r\n")).collect::<String>();
+    let many = |count: usize| {
+        (0..count)
+            .map(|number| format!("X-{number}: y\r\n"))
+            .collect::<String>()
+    };
     let rows = [
-        (200, format!("GET /{} HTTP/1.1\r\nHost: {host}\r\n\r\n", long(1000))),
-        (414, format!("GET /{} HTTP/1.1\r\nHost: {host}\r\n\r\n", long(1100))),
-        (414, format!("GET /?{} HTTP/1.1\r\nHost: {host}\r\n\r\n", long(3000))),
-        (414, format!("GET /?{} HTTP/1.1\r\nHost: {host}\r\n\r\n", long(70_000))),
-        (200, format!("GET / HTTP/1.1\r\nHost: {host}\r\nX-A: {}\r\n\r\n", long(3800))),
-        (431, format!("GET / HTTP/1.1\r\nHost: {host}\r\nX-A: {}\r\n\r\n", long(4200))),
-        (431, format!("GET / HTTP/1.1\r\nHost: {host}\r\nX-A: {}\r\n\r\n", long(100_000))),
-        (200, format!("GET / HTTP/1.1\r\nHost: {host}\r\n{}\r\n", many(18))),
-        (431, format!("GET / HTTP/1.1\r\nHost: {host}\r\n{}\r\n", many(21))),
-        (431, format!("GET / HTTP/1.1\r\nHost: {host}\r\n{}\r\n", many(150))),
+        (
+            200,
+            format!("GET /{} HTTP/1.1\r\nHost: {host}\r\n\r\n", long(1000)),
+        ),
+        (
+            414,
+            format!("GET /{} HTTP/1.1\r\nHost: {host}\r\n\r\n", long(1100)),
+        ),
+        (
+            414,
+            format!("GET /?{} HTTP/1.1\r\nHost: {host}\r\n\r\n", long(3000)),
+        ),
+        (
+            414,
+            format!("GET /?{} HTTP/1.1\r\nHost: {host}\r\n\r\n", long(70_000)),
+        ),
+        (
+            200,
+            format!(
+                "GET / HTTP/1.1\r\nHost: {host}\r\nX-A: {}\r\n\r\n",
+                long(3800)
+            ),
+        ),
+        (
+            431,
+            format!(
+                "GET / HTTP/1.1\r\nHost: {host}\r\nX-A: {}\r\n\r\n",
+                long(4200)
+            ),
+        ),
+        (
+            431,
+            format!(
+                "GET / HTTP/1.1\r\nHost: {host}\r\nX-A: {}\r\n\r\n",
+                long(100_000)
+            ),
+        ),
+        (
+            200,
+            format!("GET / HTTP/1.1\r\nHost: {host}\r\n{}\r\n", many(18)),
+        ),
+        (
+            431,
+            format!("GET / HTTP/1.1\r\nHost: {host}\r\n{}\r\n", many(21)),
+        ),
+        (
+            431,
+            format!("GET / HTTP/1.1\r\nHost: {host}\r\n{}\r\n", many(150)),
+        ),
     ];
     for (expected, message) in &rows {
         let mut wire = wire(&site).await;
@@ -371,7 +615,10 @@ async fn an_absolute_target_of_the_own_host_is_carried_in_origin_form() {
     let site = open(&upstream).await;
     let host = host(&site);
     let mut wire = wire(&site).await;
-    wire.send(format!("GET https://{host}/a?b HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+    wire.send(format!(
+        "GET https://{host}/a?b HTTP/1.1\r\nHost: {host}\r\n\r\n"
+    ))
+    .await;
     assert_eq!(wire.answer().await.status, 200);
     assert_eq!(upstream.last().target, "/a?b");
 }
@@ -382,9 +629,16 @@ async fn an_old_client_is_served_and_gets_no_kept_connection() {
     let site = open(&upstream).await;
     for connection in ["", "Connection: keep-alive\r\n"] {
         let mut wire = wire(&site).await;
-        wire.send(format!("GET /stream/3 HTTP/1.0\r\nHost: {}\r\n{connection}\r\n", host(&site))).await;
+        wire.send(format!(
+            "GET /stream/3 HTTP/1.0\r\nHost: {}\r\n{connection}\r\n",
+            host(&site)
+        ))
+        .await;
         let answer = wire.answer().await;
-        assert_eq!((answer.status, answer.text().as_str()), (200, "chunk 0\nchunk 1\nchunk 2\n"));
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (200, "chunk 0\nchunk 1\nchunk 2\n")
+        );
         assert_eq!(answer.field("transfer-encoding"), None);
         wire.closed().await;
     }
@@ -400,9 +654,20 @@ async fn every_answered_message_has_one_entry_in_the_log_also_a_malformed_one() 
         (200, format!("GET /fine HTTP/1.1\r\nHost: {host}\r\n\r\n")),
         (400, format!("GET /a/../b HTTP/1.1\r\nHost: {host}\r\n\r\n")),
         (400, format!("GET / HTTP/1.1\nHost: {host}\r\n\r\n")),
-        (400, format!("POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n")),
+        (
+            400,
+            format!(
+                "POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
+            ),
+        ),
         (421, "GET / HTTP/1.1\r\nHost: other.test\r\n\r\n".to_owned()),
-        (431, format!("GET / HTTP/1.1\r\nHost: {host}\r\nX-A: {}\r\n\r\n", "x".repeat(100_000))),
+        (
+            431,
+            format!(
+                "GET / HTTP/1.1\r\nHost: {host}\r\nX-A: {}\r\n\r\n",
+                "x".repeat(100_000)
+            ),
+        ),
         (405, format!("TRACE / HTTP/1.1\r\nHost: {host}\r\n\r\n")),
     ];
     for (expected, message) in &messages {

@@ -5,7 +5,10 @@ use crate::harness::raw_h2::{Fate, RawH2};
 use crate::harness::{Site, Upstream};
 
 fn route(name: &str, host: &str, path: &str, upstream: &Upstream) -> String {
-    format!("[route.{name}]\nhost = \"{host}\"\npath = \"{path}\"\nto = \"{}\"\npublic = true\n", upstream.url())
+    format!(
+        "[route.{name}]\nhost = \"{host}\"\npath = \"{path}\"\nto = \"{}\"\npublic = true\n",
+        upstream.url()
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,13 +44,24 @@ async fn the_most_specific_route_serves_a_request() {
         ("one.wild", "/", "exact"),
     ];
     for (host, target, expected) in rows {
-        let asked = request(&site, "GET", host, target).body(Default::default()).unwrap();
+        let asked = request(&site, "GET", host, target)
+            .body(Default::default())
+            .unwrap();
         let answer = site.client().send(&format!("{host}.test"), asked).await;
         let path = target.split('?').next().unwrap();
-        assert_eq!((answer.status, answer.text()), (200, format!("upstream {expected} {path}")), "{host} {target}");
+        assert_eq!(
+            (answer.status, answer.text()),
+            (200, format!("upstream {expected} {path}")),
+            "{host} {target}"
+        );
     }
-    let exact_twin = request(&site, "GET", "APP", "/api").body(Default::default()).unwrap();
-    assert_eq!(site.client().send("app.test", exact_twin).await.text(), "upstream api /api");
+    let exact_twin = request(&site, "GET", "APP", "/api")
+        .body(Default::default())
+        .unwrap();
+    assert_eq!(
+        site.client().send("app.test", exact_twin).await.text(),
+        "upstream api /api"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,27 +72,52 @@ async fn a_host_or_path_that_no_route_has_is_not_found_and_reaches_nothing() {
         .toml(&route("wild", "*.wild.test", "/", &upstream))
         .start()
         .await;
-    for (server_name, host, target) in [("app.test", "app", "/"), ("app.test", "app", "/apix"), ("app.test", "app", "/api2/api")] {
-        let asked = request(&site, "GET", host, target).body(Default::default()).unwrap();
+    for (server_name, host, target) in [
+        ("app.test", "app", "/"),
+        ("app.test", "app", "/apix"),
+        ("app.test", "app", "/api2/api"),
+    ] {
+        let asked = request(&site, "GET", host, target)
+            .body(Default::default())
+            .unwrap();
         let answer = site.client().send(server_name, asked).await;
         assert_eq!(answer.status, 404, "{host} {target}");
         assert_eq!(answer.json()["reason"], "no-route");
     }
-    let page = request(&site, "GET", "app", "/").header("accept", "text/html").body(Default::default()).unwrap();
+    let page = request(&site, "GET", "app", "/")
+        .header("accept", "text/html")
+        .body(Default::default())
+        .unwrap();
     let answer = site.client().send("app.test", page).await;
     assert_eq!(answer.status, 404);
-    assert!(answer.header("content-type").unwrap().starts_with("text/html"));
+    assert!(
+        answer
+            .header("content-type")
+            .unwrap()
+            .starts_with("text/html")
+    );
     assert_eq!(upstream.hits(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_without_a_route_gets_no_certificate() {
     let upstream = Upstream::start("app").await;
-    let site = Site::plan().route("app", &upstream, "public = true").start().await;
+    let site = Site::plan()
+        .route("app", &upstream, "public = true")
+        .start()
+        .await;
     for name in ["other.test", "sub.app.test", "localhost"] {
-        assert!(site.client().connect(name, &[b"http/1.1"]).await.is_err(), "{name}");
+        assert!(
+            site.client().connect(name, &[b"http/1.1"]).await.is_err(),
+            "{name}"
+        );
     }
-    assert!(site.client().connect("app.test", &[b"http/1.1"]).await.is_ok());
+    assert!(
+        site.client()
+            .connect("app.test", &[b"http/1.1"])
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,36 +130,62 @@ async fn another_host_than_the_tls_name_is_misdirected_in_http1_and_http2() {
         .await;
     let client = site.client();
     for host in ["secret", "unknown", "login"] {
-        let h1 = request(&site, "GET", host, "/").body(Default::default()).unwrap();
+        let h1 = request(&site, "GET", host, "/")
+            .body(Default::default())
+            .unwrap();
         assert_eq!(client.send("app.test", h1).await.status, 421, "{host}");
-        let h2 = request_h2(&site, "GET", host, "/").body(Default::default()).unwrap();
+        let h2 = request_h2(&site, "GET", host, "/")
+            .body(Default::default())
+            .unwrap();
         assert_eq!(client.send_h2("app.test", h2).await.status, 421, "{host}");
     }
-    let other_port = http::Request::get("/").header("host", "app.test:1").body(Default::default()).unwrap();
+    let other_port = http::Request::get("/")
+        .header("host", "app.test:1")
+        .body(Default::default())
+        .unwrap();
     assert_eq!(client.send("app.test", other_port).await.status, 421);
     assert_eq!(upstream.hits(), 0);
 
-    let same = request_h2(&site, "GET", "app", "/").body(Default::default()).unwrap();
+    let same = request_h2(&site, "GET", "app", "/")
+        .body(Default::default())
+        .unwrap();
     assert_eq!(client.send_h2("app.test", same).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn methods_that_a_route_does_not_carry_are_refused_with_those_it_does() {
     let upstream = Upstream::start("app").await;
-    let site = Site::plan().route("app", &upstream, "public = true\nmethods = [\"GET\", \"HEAD\"]").start().await;
+    let site = Site::plan()
+        .route(
+            "app",
+            &upstream,
+            "public = true\nmethods = [\"GET\", \"HEAD\"]",
+        )
+        .start()
+        .await;
     let mut sender = site.client().h1("app.test").await;
-    let asked = request(&site, "POST", "app", "/").body(content("x")).unwrap();
+    let asked = request(&site, "POST", "app", "/")
+        .body(content("x"))
+        .unwrap();
     let answer = crate::harness::client::collect(sender.send_request(asked).await.unwrap()).await;
-    assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD")));
+    assert_eq!(
+        (answer.status, answer.header("allow")),
+        (405, Some("GET, HEAD"))
+    );
     assert_eq!(upstream.hits(), 0);
-    let asked = request(&site, "GET", "app", "/").body(Default::default()).unwrap();
+    let asked = request(&site, "GET", "app", "/")
+        .body(Default::default())
+        .unwrap();
     assert_eq!(site.client().send("app.test", asked).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connect_trace_and_unknown_methods_are_refused() {
     let upstream = Upstream::start("app").await;
-    let site = Site::plan().route("app", &upstream, "public = true").start().await;
+    let site = Site::plan()
+        .route("app", &upstream, "public = true")
+        .start()
+        .await;
     let rows = [
         ("TRACE", "/", 405),
         ("CONNECT", "app.test:443", 400),
@@ -133,7 +198,11 @@ async fn connect_trace_and_unknown_methods_are_refused() {
     ];
     for (method, target, expected) in rows {
         let mut wire = site.client().wire("app.test").await;
-        wire.send(format!("{method} {target} HTTP/1.1\r\nHost: app.test:{}\r\n\r\n", site.port)).await;
+        wire.send(format!(
+            "{method} {target} HTTP/1.1\r\nHost: app.test:{}\r\n\r\n",
+            site.port
+        ))
+        .await;
         let status = wire.answer().await.status;
         // CONNECT has no path; whether that or the method is named first is not a matter of safety.
         let fits = status == expected || (method == "CONNECT" && status == 405);
@@ -141,7 +210,13 @@ async fn connect_trace_and_unknown_methods_are_refused() {
     }
     assert_eq!(upstream.hits(), 2);
     let mut h2 = RawH2::connect(&site.client(), "app.test").await;
-    let stream = h2.send(&[(":method", "CONNECT"), (":authority", "10.0.0.1:22")], None).await.unwrap();
+    let stream = h2
+        .send(
+            &[(":method", "CONNECT"), (":authority", "10.0.0.1:22")],
+            None,
+        )
+        .await
+        .unwrap();
     assert!(!matches!(h2.fate(stream).await, Fate::Answered(200)));
     assert_eq!(upstream.hits(), 2);
 }

@@ -271,3 +271,116 @@ fn every_reason_has_its_paragraph() {
         "docs/reasons.md has one heading per reason"
     );
 }
+
+/// Every `name` in backticks that looks like a test's.
+fn tests_named_in(text: &str) -> BTreeSet<&str> {
+    text.split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| {
+            word.matches('_').count() >= 2
+                && word
+                    .chars()
+                    .all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_')
+        })
+        .collect()
+}
+
+#[test]
+fn documents_name_tests_that_exist() {
+    let sources: String = rust_files("src")
+        .into_iter()
+        .chain(rust_files("tests"))
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect();
+    let mut pages = Vec::new();
+    files_below(&root().join("docs/decisions"), "md", &mut pages);
+    pages.push(root().join("docs/threats.md"));
+    let mut seen = 0;
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        for test in tests_named_in(&text) {
+            assert!(
+                sources.contains(&format!("fn {test}(")) || sources.contains(&format!("\n        {test},")),
+                "{} names the test `{test}`, which does not exist",
+                page.display()
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 100, "only {seen} tests are named");
+}
+
+/// A class of failures without a test is a hope.
+#[test]
+fn every_threat_has_its_test() {
+    let text = read("docs/threats.md");
+    let mut rows = 0;
+    for line in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Failure")) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").collect();
+        assert_eq!(cells.len(), 3, "{line}");
+        assert!(!tests_named_in(cells[2]).is_empty(), "no test: {line}");
+        rows += 1;
+    }
+    assert!(rows > 30, "only {rows} threats were found");
+}
+
+#[test]
+fn the_request_path_names_functions_that_exist() {
+    let text = read("docs/request-path.md");
+    let mut steps = 0;
+    for line in text.lines() {
+        let words: Vec<&str> = line.split('`').collect();
+        let (Some(file), Some(function)) = (words.get(1), words.get(3)) else {
+            continue;
+        };
+        if !line.starts_with("| ") || !file.starts_with("src/") {
+            continue;
+        }
+        let name = function.rsplit("::").next().unwrap();
+        let source = read(file);
+        assert!(
+            source.contains(&format!("fn {name}(")) || source.contains(&format!("fn {name}<")),
+            "{file} has no function `{name}`"
+        );
+        steps += 1;
+    }
+    assert!(steps > 20, "only {steps} steps were found");
+}
+
+/// What a client can be answered has a row in docs/http-status.md, but for what is no refusal.
+#[test]
+fn every_refusal_has_its_status() {
+    const NO_REFUSAL: &[&str] = &[
+        "permitted",
+        "public-route",
+        "own-page",
+        "client-closed",
+        "session-ended",
+        "interrupted",
+    ];
+    let table = read("docs/http-status.md");
+    for reason in read("docs/reasons.md").lines().filter_map(|line| line.strip_prefix("## ")) {
+        assert_eq!(
+            table.contains(&format!("`{reason}`")),
+            !NO_REFUSAL.contains(&reason),
+            "`{reason}` in docs/http-status.md"
+        );
+    }
+}
+
+/// The map of docs/architecture.md has every module, in the order of src/lib.rs.
+#[test]
+fn the_architecture_lists_every_module_in_order() {
+    let listed: Vec<String> = read("docs/architecture.md")
+        .lines()
+        .skip_while(|line| !line.starts_with("## The map"))
+        .take_while(|line| !line.starts_with("## Three ideas"))
+        .filter_map(|line| Some(line.strip_prefix("| `")?.split('`').next()?.to_owned()))
+        .collect();
+    let declared: Vec<String> = declared_modules()
+        .into_iter()
+        .filter(|module| module != "fuzzing")
+        .collect();
+    assert_eq!(listed, declared);
+}

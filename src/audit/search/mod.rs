@@ -45,7 +45,7 @@ pub(crate) struct Query {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum QueryError {
     #[error(
-        "`{0}` is not something to search by; there are user, route, decision, policy, action, ip, since, until and request"
+        "`{0}` is not something to search by; there are user, route, decision, policy, event, ip, since, until and request"
     )]
     Key(String),
     #[error("`{0}` is neither a time such as 2026-11-22T08:00:00Z nor a span such as 24h")]
@@ -93,7 +93,7 @@ impl Query {
                 "route" => query.route = some,
                 "decision" => query.decision = some,
                 "policy" => query.policy = some,
-                "action" => query.action = some,
+                "action" | "event" => query.action = some,
                 "ip" => query.ip = some,
                 "since" => query.since = Some(parse_time(value, now)?),
                 "until" => query.until = Some(parse_time(value, now)?),

@@ -1,3 +1,5 @@
+//! Searching: filters, bounds and what cannot be read.
+
 use std::sync::Arc;
 
 use super::super::seal::tests::MemoryKeyring;

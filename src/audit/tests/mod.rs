@@ -1,3 +1,5 @@
+//! The log as a whole: order, crashes, failures, tampering, and the golden format.
+
 mod crash;
 mod failure;
 mod golden;

@@ -1,3 +1,5 @@
+//! The tree, compared with another implementation.
+
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use proptest::prelude::*;
 use sha2::Sha256;

@@ -1,3 +1,5 @@
+//! How cases are read and what a failing one says.
+
 use std::path::Path;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Decisions: default deny, forbid wins, errors deny, probes, and a memory that never says more than a fresh answer.
+
 use std::collections::BTreeSet;
 
 use crate::authz::fixture::{

@@ -1,3 +1,5 @@
+//! What an explanation shows.
+
 use super::*;
 use crate::authz::fixture::{company, now, routes};
 use crate::base::RouteName;

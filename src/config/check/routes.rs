@@ -17,6 +17,9 @@ use crate::config::upstream::Upstream;
 const PORTAL_PATHS: &[&str] = &[
     "/sign-in",
     "/sign-out",
+    "/signed-out",
+    "/confirm",
+    "/theme",
     "/enrol",
     "/account",
     "/assets",

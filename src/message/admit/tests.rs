@@ -1,3 +1,5 @@
+//! Every refusal of admission with its admitted twin.
+
 use http::{HeaderName, HeaderValue, Method, Request, Version};
 
 use super::CleanRequest;

@@ -1,3 +1,5 @@
+//! Bounds, lengths and endings of bodies.
+
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;

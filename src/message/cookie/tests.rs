@@ -1,3 +1,5 @@
+//! Our cookies: found, stripped, built.
+
 use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 
 use super::{Found, Keep, OwnCookies, SameSite, build, find, join};

@@ -1,3 +1,5 @@
+//! Targets that mean one thing, and those that do not.
+
 use http::uri::PathAndQuery;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Matching, compared with a naive reference.
+
 use proptest::prelude::*;
 
 use super::RouteTable;

@@ -1,3 +1,5 @@
+//! Connections over real sockets: both HTTP versions, limits, panics, drain.
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

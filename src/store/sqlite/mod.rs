@@ -71,6 +71,14 @@ impl SqliteStore {
         Self::open_at(Place::File(path.to_owned()))
     }
 
+    /// Opens an existing file for reading alone: nothing is created or migrated, and every write fails.
+    pub(crate) fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        let place = Place::File(path.to_owned());
+        let connection = place.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        schema::require_current(&connection, path)?;
+        Self::with_writer(place, connection)
+    }
+
     /// A database that lives as long as this value.
     pub(crate) fn in_memory() -> Result<Self, StoreError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -84,6 +92,10 @@ impl SqliteStore {
         let mut connection = place.connect(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         prepare_writer(&connection).map_err(|source| place.not_opened(source))?;
         schema::migrate(&mut connection, place.path())?;
+        Self::with_writer(place, connection)
+    }
+
+    fn with_writer(place: Place, connection: Connection) -> Result<Self, StoreError> {
         let writer = Writer::start(connection).map_err(|source| StoreError::File {
             path: place.path().to_owned(),
             source,

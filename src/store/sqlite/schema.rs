@@ -1,5 +1,6 @@
 //! The schema and its versions. Forward only: a database from a later version is refused, never changed.
 
+use std::cmp::Ordering;
 use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -29,6 +30,21 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
         transaction.pragma_update(None, "user_version", known)?;
     }
     Ok(transaction.commit()?)
+}
+
+/// Refuses a schema that this version would first have to change.
+pub(super) fn require_current(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    match found.cmp(&known) {
+        Ordering::Equal => Ok(()),
+        Ordering::Less => Err(StoreError::Corrupt("schema of an older version")),
+        Ordering::Greater => Err(StoreError::Newer {
+            path: path.to_owned(),
+            found,
+            known,
+        }),
+    }
 }
 
 #[cfg(test)]

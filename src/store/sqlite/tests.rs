@@ -312,3 +312,18 @@ fn a_session_row_of_every_shape_reads_back() {
     let live = store.load_live(Timestamp::EPOCH).unwrap();
     assert_eq!(live, [(row, vec![cookie])]);
 }
+
+#[test]
+fn a_reader_sees_what_a_running_server_writes_and_writes_nothing_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("portcullis.db");
+    assert!(SqliteStore::open_to_read(&path).is_err());
+    assert!(!path.exists());
+    let server = open(folder.path());
+    let reader = SqliteStore::open_to_read(&path).unwrap();
+    server.create(user("ada")).wait().unwrap();
+    assert_eq!(everybody(&reader).len(), 1);
+    assert!(reader.create(user("eve")).wait().is_err());
+    drop(server);
+    assert_eq!(everybody(&reader).len(), 1);
+}

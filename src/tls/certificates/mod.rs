@@ -21,8 +21,8 @@ pub(crate) use super::lint::{Finding, Loaded, Name};
 use crate::base::{Clock, Host, Timestamp};
 use crate::config::Profile;
 
-/// How often [`Certificates::watch`] looks at the files.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// The shortest time between two looks.
+const NAP: Duration = Duration::from_secs(1);
 
 /// Where certificates come from.
 #[derive(Debug, Clone)]
@@ -40,6 +40,8 @@ pub(crate) struct Wanted {
     pub(crate) profile: Profile,
     /// Every host that a route or the portal uses; a wildcard route counts as [`Name::Wildcard`].
     pub(crate) hosts: Vec<Name>,
+    /// How often [`Certificates::watch`] looks at the files.
+    pub(crate) recheck: Duration,
 }
 
 /// The table of certificates in force.
@@ -90,14 +92,21 @@ impl Certificates {
         Ok(warnings)
     }
 
-    /// Looks at the files every few seconds and puts changed ones in force, until `stop`.
+    /// Looks at the files as often as the settings in force say and puts changed ones in force, until `stop`.
     pub(crate) async fn watch(self: Arc<Self>, clock: Clock, stop: CancellationToken) {
-        while stop
-            .run_until_cancelled(tokio::time::sleep(LOOK_EVERY))
-            .await
-            .is_some()
-        {
+        while stop.run_until_cancelled(self.pause()).await.is_some() {
             self.look(clock.now());
+        }
+    }
+
+    /// Sleeps until the next look is due; a shorter pause that a reload brings is noticed on the way.
+    async fn pause(&self) {
+        let begun = tokio::time::Instant::now();
+        loop {
+            tokio::time::sleep(NAP).await;
+            if begun.elapsed() >= self.origin.lock().0.recheck {
+                return;
+            }
         }
     }
 
@@ -150,8 +159,8 @@ impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let host = Host::parse(hello.server_name()?).ok()?;
         let table = self.table.load();
-        table
-            .find(&host)?
+        let certificates = table.find(&host)?;
+        certificates
             .iter()
             .find(|certified| {
                 certified
@@ -159,6 +168,9 @@ impl ResolvesServerCert for Certificates {
                     .choose_scheme(hello.signature_schemes())
                     .is_some()
             })
+            // One that the client cannot verify makes rustls answer `handshake_failure`; none at all would be
+            // `access_denied`, which says something else (RFC 8446 section 6.2).
+            .or_else(|| certificates.first())
             .cloned()
     }
 }

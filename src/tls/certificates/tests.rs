@@ -1,3 +1,5 @@
+//! The table of certificates: names, lint, hot reload.
+
 use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
@@ -41,6 +43,7 @@ fn wanted(files: Vec<(PathBuf, PathBuf)>, hosts: &[&str]) -> Wanted {
         source: Source::Files(files),
         profile: Profile::Intermediate,
         hosts: hosts.iter().map(|host| name(host)).collect(),
+        recheck: std::time::Duration::from_secs(1),
     }
 }
 

@@ -2,13 +2,17 @@
 //!
 //! A ticket opens only the name it was issued for: rustls compares the server name of the first handshake with that of
 //! the resumption (`server::hs::can_resume`), and asks the certificate table before it resumes, so a name that is no
-//! longer served cannot be resumed either. Ticket keys live in memory, change every 6 hours and die after 12.
+//! longer served cannot be resumed either. Ticket keys live in memory, seal for `tls.ticket_rotation` and open for as
+//! long again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use rustls::crypto::GetRandomFailed;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
+use rustls::ticketer::TicketRotator;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
@@ -48,8 +52,9 @@ impl Server {
         profile: Profile,
         protocols: Protocols,
         certificates: Arc<Certificates>,
+        ticket_rotation: Duration,
     ) -> Result<Self, TlsSetupError> {
-        let tickets = Ticketer::new()?;
+        let tickets = tickets(ticket_rotation)?;
         let config = server_config(profile, protocols, &certificates, &tickets)?;
         Ok(Self {
             certificates,
@@ -75,6 +80,38 @@ impl Server {
 
     pub(crate) const fn certificates(&self) -> &Arc<Certificates> {
         &self.certificates
+    }
+}
+
+/// Keys that change after `rotation`, or after the library's own six hours if that is sooner.
+fn tickets(rotation: Duration) -> Result<Arc<dyn ProducesTickets>, TlsSetupError> {
+    let seconds = u32::try_from(rotation.as_secs()).unwrap_or(u32::MAX);
+    let rotator = TicketRotator::new(seconds, || match Ticketer::new() {
+        Ok(key) => Ok(Box::new(TicketKey(key))),
+        Err(_no_randomness) => Err(GetRandomFailed),
+    })?;
+    Ok(Arc::new(rotator))
+}
+
+/// One generation of ticket keys.
+#[derive(Debug)]
+struct TicketKey(Arc<dyn ProducesTickets>);
+
+impl ProducesTickets for TicketKey {
+    fn enabled(&self) -> bool {
+        self.0.enabled()
+    }
+
+    fn lifetime(&self) -> u32 {
+        self.0.lifetime()
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        self.0.encrypt(plain)
+    }
+
+    fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
+        self.0.decrypt(cipher)
     }
 }
 

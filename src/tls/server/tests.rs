@@ -1,3 +1,5 @@
+//! Handshakes: versions, suites, groups, names, tickets.
+
 use std::io;
 use std::sync::Arc;
 

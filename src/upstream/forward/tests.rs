@@ -1,3 +1,5 @@
+//! Forwarding against real sockets: reuse, failover, retries, trailers, truncation, upgrades.
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -339,7 +339,7 @@ impl Browser {
     pub(crate) async fn give_password(&mut self, page: &Page, name: &str, password: &str) -> Page {
         let form = page.form_with("password");
         let page = self
-            .submit(page, &form, &[("login", name), ("password", password)])
+            .submit(page, &form, &[("name", name), ("password", password)])
             .await;
         self.follow(page).await
     }

@@ -28,22 +28,34 @@ pub(crate) type Feed = tokio::sync::mpsc::UnboundedSender<std::io::Result<Frame<
 /// A body whose pieces the test sends one by one.
 pub(crate) fn feed() -> (Feed, Content) {
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
-    let frames = futures_util::stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
+    let frames = futures_util::stream::unfold(receiver, async |mut receiver| {
+        Some((receiver.recv().await?, receiver))
+    });
     (sender, StreamBody::new(frames).boxed_unsync())
 }
 
 pub(crate) fn content(bytes: impl Into<Bytes>) -> Content {
-    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 /// A request for `path` on the route's host `NAME.test`, ready for more headers.
 pub(crate) fn request(site: &Site, method: &str, name: &str, path: &str) -> http::request::Builder {
     let host = format!("{name}.test:{}", site.port);
-    Request::builder().method(method).uri(path).header("host", host)
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", host)
 }
 
 /// The same for HTTP/2, whose target carries the authority.
-pub(crate) fn request_h2(site: &Site, method: &str, name: &str, path: &str) -> http::request::Builder {
+pub(crate) fn request_h2(
+    site: &Site,
+    method: &str,
+    name: &str,
+    path: &str,
+) -> http::request::Builder {
     Request::builder().method(method).uri(site.url(name, path))
 }
 
@@ -93,6 +105,10 @@ impl Client {
             address,
             roots: Arc::new(roots),
         }
+    }
+
+    pub(crate) fn roots(&self) -> Arc<RootCertStore> {
+        Arc::clone(&self.roots)
     }
 
     pub(crate) fn tls_config(&self, protocols: &[&[u8]]) -> ClientConfig {

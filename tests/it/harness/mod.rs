@@ -7,6 +7,7 @@ pub(crate) mod ca;
 pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod people;
+pub(crate) mod pki;
 pub(crate) mod raw_h2;
 pub(crate) mod scripted;
 pub(crate) mod site;

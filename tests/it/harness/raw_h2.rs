@@ -34,13 +34,22 @@ pub(crate) struct RawH2 {
 impl RawH2 {
     pub(crate) async fn connect(client: &Client, server_name: &str) -> Self {
         let mut stream = client.connect(server_name, &[b"h2"]).await.unwrap();
-        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        stream
+            .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            .await
+            .unwrap();
         let mut raw = Self { stream, next: 1 };
         raw.frame(SETTINGS, 0, 0, &[]).await.unwrap();
         raw
     }
 
-    async fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> std::io::Result<()> {
+    async fn frame(
+        &mut self,
+        kind: u8,
+        flags: u8,
+        stream: u32,
+        payload: &[u8],
+    ) -> std::io::Result<()> {
         let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
         let mut bytes = vec![length[1], length[2], length[3], kind, flags];
         bytes.extend_from_slice(&stream.to_be_bytes());
@@ -50,7 +59,11 @@ impl RawH2 {
     }
 
     /// Opens a stream with these fields, pseudo-header fields among them, and sends its whole content.
-    pub(crate) async fn send(&mut self, fields: &[(&str, &str)], content: Option<&[u8]>) -> std::io::Result<u32> {
+    pub(crate) async fn send(
+        &mut self,
+        fields: &[(&str, &str)],
+        content: Option<&[u8]>,
+    ) -> std::io::Result<u32> {
         let stream = self.next;
         self.next += 2;
         let mut block = Vec::new();
@@ -60,7 +73,8 @@ impl RawH2 {
             literal(&mut block, value);
         }
         let ends = if content.is_none() { END_STREAM } else { 0 };
-        self.frame(HEADERS, END_HEADERS | ends, stream, &block).await?;
+        self.frame(HEADERS, END_HEADERS | ends, stream, &block)
+            .await?;
         if let Some(content) = content {
             self.frame(DATA, END_STREAM, stream, content).await?;
         }
@@ -69,12 +83,15 @@ impl RawH2 {
 
     /// Resets a stream, as a client does that lost interest.
     pub(crate) async fn reset(&mut self, stream: u32) -> std::io::Result<()> {
-        self.frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()).await
+        self.frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())
+            .await
     }
 
     /// Waits until it is known what became of `stream`.
     pub(crate) async fn fate(&mut self, stream: u32) -> Fate {
-        tokio::time::timeout(PATIENCE, self.read_fate(stream)).await.expect("the server said nothing about the stream")
+        tokio::time::timeout(PATIENCE, self.read_fate(stream))
+            .await
+            .expect("the server said nothing about the stream")
     }
 
     async fn read_fate(&mut self, wanted: u32) -> Fate {
@@ -124,7 +141,9 @@ fn status(block: &[u8]) -> u16 {
         0x8c => 400,
         0x8d => 404,
         0x8e => 500,
-        0x48 | 0x08 | 0x18 if block[1] & 0x80 == 0 => std::str::from_utf8(&block[2..5]).unwrap().parse().unwrap(),
+        0x48 | 0x08 | 0x18 if block[1] & 0x80 == 0 => {
+            std::str::from_utf8(&block[2..5]).unwrap().parse().unwrap()
+        }
         0x48 | 0x08 | 0x18 => huffman_digits(&block[2..]),
         other => panic!("the answer does not begin with :status: {other:#x}"),
     }
@@ -132,11 +151,17 @@ fn status(block: &[u8]) -> u16 {
 
 /// Three digits: 0 to 2 have codes of five bits, 3 to 9 of six.
 fn huffman_digits(bytes: &[u8]) -> u16 {
-    let mut bits = bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| u16::from(byte >> bit & 1)));
+    let mut bits = bytes
+        .iter()
+        .flat_map(|byte| (0..8).rev().map(move |bit| u16::from(byte >> bit & 1)));
     let mut number = 0;
     for _ in 0..3 {
         let five = (0..5).fold(0, |code, _| code << 1 | bits.next().unwrap());
-        let digit = if five < 3 { five } else { (five << 1 | bits.next().unwrap()) - 0b01_1001 + 3 };
+        let digit = if five < 3 {
+            five
+        } else {
+            (five << 1 | bits.next().unwrap()) - 0b01_1001 + 3
+        };
         number = number * 10 + digit;
     }
     number

@@ -21,11 +21,17 @@ pub(crate) struct Line {
 }
 
 pub(crate) const fn keeps(bytes: &'static str) -> Line {
-    Line { bytes, closes: false }
+    Line {
+        bytes,
+        closes: false,
+    }
 }
 
 pub(crate) const fn closes(bytes: &'static str) -> Line {
-    Line { bytes, closes: true }
+    Line {
+        bytes,
+        closes: true,
+    }
 }
 
 #[derive(Debug)]
@@ -47,7 +53,11 @@ impl Scripted {
                 tokio::spawn(serve(stream, Arc::clone(&script), Arc::clone(&record)));
             }
         });
-        Self { address, received, serving }
+        Self {
+            address,
+            received,
+            serving,
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -57,7 +67,10 @@ impl Scripted {
     /// Every request so far: head and body as they stood on the wire.
     pub(crate) fn received(&self) -> Vec<String> {
         let received = self.received.lock();
-        received.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
+        received
+            .iter()
+            .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+            .collect()
     }
 }
 
@@ -67,7 +80,11 @@ impl Drop for Scripted {
     }
 }
 
-async fn serve(mut stream: TcpStream, script: Arc<Mutex<(Vec<Line>, usize)>>, record: Arc<Mutex<Vec<Vec<u8>>>>) {
+async fn serve(
+    mut stream: TcpStream,
+    script: Arc<Mutex<(Vec<Line>, usize)>>,
+    record: Arc<Mutex<Vec<Vec<u8>>>>,
+) {
     let mut held = Vec::new();
     loop {
         while let Some(length) = request_length(&held) {
@@ -105,7 +122,9 @@ fn request_length(held: &[u8]) -> Option<usize> {
         Some(line.split_once(':')?.1.trim().to_owned())
     };
     if field("transfer-encoding").is_some() {
-        let rest = held[head..].windows(5).position(|end| end == b"0\r\n\r\n")?;
+        let rest = held[head..]
+            .windows(5)
+            .position(|end| end == b"0\r\n\r\n")?;
         return Some(head + rest + 5);
     }
     let body: usize = field("content-length").map_or(0, |length| length.parse().unwrap());

@@ -76,11 +76,20 @@ impl Upstream {
             }
         });
         let url = format!("http://{address}");
-        Self { address, url, book, serving }
+        Self {
+            address,
+            url,
+            book,
+            serving,
+        }
     }
 
     /// HTTPS for `localhost` with a certificate of `authority`, speaking the first common one of `protocols`.
-    pub(crate) async fn start_tls(name: &'static str, authority: &Authority, protocols: &[&[u8]]) -> Self {
+    pub(crate) async fn start_tls(
+        name: &'static str,
+        authority: &Authority,
+        protocols: &[&[u8]],
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(authority.server("localhost", protocols)));
@@ -91,14 +100,21 @@ impl Upstream {
                 let (acceptor, record) = (acceptor.clone(), record.clone());
                 tokio::spawn(async move {
                     // A refused certificate is the point of a test.
-                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let Ok(stream) = acceptor.accept(stream).await else {
+                        return;
+                    };
                     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                     serve(stream, h2, record).await;
                 });
             }
         });
         let url = format!("https://localhost:{}", address.port());
-        Self { address, url, book, serving }
+        Self {
+            address,
+            url,
+            book,
+            serving,
+        }
     }
 
     /// HTTP/1.1 on a Unix socket.
@@ -112,7 +128,12 @@ impl Upstream {
             }
         });
         let url = format!("unix:{}", path.display());
-        Self { address: SocketAddr::from(([0, 0, 0, 0], 0)), url, book, serving }
+        Self {
+            address: SocketAddr::from(([0, 0, 0, 0], 0)),
+            url,
+            book,
+            serving,
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -174,7 +195,11 @@ where
     // A client that goes away in the middle is part of several tests.
     if h2 {
         let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-        drop(builder.serve_connection(TokioIo::new(stream), service).await);
+        drop(
+            builder
+                .serve_connection(TokioIo::new(stream), service)
+                .await,
+        );
     } else {
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -192,7 +217,10 @@ async fn answer(mut request: Request<Incoming>, book: Book) -> Result<Response<B
     let path = request.uri().path().to_owned();
     let mut entry = Seen {
         method: request.method().clone(),
-        target: request.uri().path_and_query().map_or_else(|| request.uri().to_string(), ToString::to_string),
+        target: request
+            .uri()
+            .path_and_query()
+            .map_or_else(|| request.uri().to_string(), ToString::to_string),
         headers: request.headers().clone(),
         trailers: None,
         body: Bytes::new(),
@@ -283,7 +311,10 @@ fn gated(gate: Arc<Semaphore>) -> Body {
                 }
                 _ => return None,
             };
-            Some((Ok(Frame::data(Bytes::from_static(text.as_bytes()))), step + 1))
+            Some((
+                Ok(Frame::data(Bytes::from_static(text.as_bytes()))),
+                step + 1,
+            ))
         }
     });
     StreamBody::new(frames).boxed_unsync()

@@ -24,7 +24,10 @@ impl Reply {
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let mut found = self.fields.iter().filter(|(own, _)| own == name);
         let value = found.next().map(|(_, value)| value.as_str());
-        assert!(found.next().is_none(), "`{name}` stands there twice: {self:?}");
+        assert!(
+            found.next().is_none(),
+            "`{name}` stands there twice: {self:?}"
+        );
         value
     }
 
@@ -41,7 +44,11 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
-        Self { stream: Box::new(stream), held: Vec::new(), ended: false }
+        Self {
+            stream: Box::new(stream),
+            held: Vec::new(),
+            ended: false,
+        }
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -66,14 +73,21 @@ impl Wire {
         }
         let read = tokio::time::timeout(PATIENCE, self.stream.read_buf(&mut self.held)).await;
         // A close without close_notify is an error to rustls; here it is the end like any other.
-        self.ended = matches!(read.expect("the server neither sent nor closed"), Ok(0) | Err(_));
+        self.ended = matches!(
+            read.expect("the server neither sent nor closed"),
+            Ok(0) | Err(_)
+        );
         !self.ended
     }
 
     /// At least `count` bytes of whatever comes.
     pub(crate) async fn take(&mut self, count: usize) -> Vec<u8> {
         while self.held.len() < count {
-            assert!(self.more().await, "closed after {:?}", String::from_utf8_lossy(&self.held));
+            assert!(
+                self.more().await,
+                "closed after {:?}",
+                String::from_utf8_lossy(&self.held)
+            );
         }
         self.held.drain(..count).collect()
     }
@@ -105,7 +119,9 @@ impl Wire {
     async fn fields(&mut self) -> Vec<(String, String)> {
         let mut fields = Vec::new();
         while let Some(line) = self.line().await.filter(|line| !line.is_empty()) {
-            let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("no field: {line:?}"));
+            let (name, value) = line
+                .split_once(':')
+                .unwrap_or_else(|| panic!("no field: {line:?}"));
             fields.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
         fields
@@ -113,8 +129,14 @@ impl Wire {
 
     /// The head of the next answer.
     pub(crate) async fn head(&mut self) -> Reply {
-        let start = self.line().await.expect("the server closed without an answer");
-        let status = start.strip_prefix("HTTP/1.1 ").or(start.strip_prefix("HTTP/1.0 ")).unwrap_or_else(|| panic!("no answer: {start:?}"));
+        let start = self
+            .line()
+            .await
+            .expect("the server closed without an answer");
+        let status = start
+            .strip_prefix("HTTP/1.1 ")
+            .or(start.strip_prefix("HTTP/1.0 "))
+            .unwrap_or_else(|| panic!("no answer: {start:?}"));
         Reply {
             status: status[..3].parse().unwrap(),
             fields: self.fields().await,
@@ -131,7 +153,11 @@ impl Wire {
             return reply;
         }
         if reply.field("transfer-encoding").is_some() {
-            assert_eq!(reply.field("content-length"), None, "two lengths: {reply:?}");
+            assert_eq!(
+                reply.field("content-length"),
+                None,
+                "two lengths: {reply:?}"
+            );
             self.chunks(&mut reply).await;
         } else if let Some(length) = reply.field("content-length") {
             let length: usize = length.parse().unwrap();

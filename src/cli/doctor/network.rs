@@ -1,0 +1,167 @@
+//! Addresses, names and servers, as they look from this machine.
+
+use std::time::Duration;
+
+use super::Examined;
+use crate::cli::outcome::chain;
+use crate::cli::shown;
+use crate::config::Config;
+use crate::dial::{self, DialError, Endpoint};
+use crate::plan::Plan;
+use crate::server::listen::{ListenError, listen};
+use crate::tls::client::Offer;
+use crate::upstream::Target;
+
+/// For each connection and each name.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Which process has the data folder.
+const LOCK_FILE: &str = "lock";
+
+pub(super) async fn examine(config: &Config, plan: Option<&Plan>, found: &mut Vec<Examined>) {
+    found.push(server(config).await);
+    listeners(config, found);
+    found.push(portal(config).await);
+    let Some(plan) = plan else { return };
+    for group in plan.upstreams() {
+        for target in &group.targets {
+            found.push(upstream(&group.name, target).await);
+        }
+    }
+}
+
+async fn server(config: &Config) -> Examined {
+    let socket = config.server.admin_socket.clone();
+    let path = shown(&socket);
+    let Some(pid) = lock_holder(config) else {
+        return Examined::good(
+            "server",
+            format!("none runs on {}", shown(config.data_folder())),
+        );
+    };
+    match dial::connect(&Endpoint::Unix(socket), None, PATIENCE).await {
+        Ok(_connected) => Examined::good("server", format!("process {pid} answers on {path}")),
+        Err(error) => {
+            let text = format!(
+                "process {pid} runs and does not answer on {path}: {}",
+                chain(&error)
+            );
+            Examined::bad("server", text, format!("ls -l {path}"))
+        }
+    }
+}
+
+/// The process that calls the data folder its own, by the number it left in the lock file.
+fn lock_holder(config: &Config) -> Option<u32> {
+    let text = std::fs::read_to_string(config.data_folder().join(LOCK_FILE)).ok()?;
+    let pid: u32 = text.trim().parse().ok()?;
+    // The number stays in the file after the process: another one may bear it by now.
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    name.starts_with("portcullis").then_some(pid)
+}
+
+fn listeners(config: &Config, found: &mut Vec<Examined>) {
+    let ours = lock_holder(config);
+    let server = &config.server;
+    let operations = config.telemetry.operations.value;
+    for address in server
+        .listen
+        .iter()
+        .chain(&server.http_redirect)
+        .chain(std::iter::once(&operations))
+    {
+        // The sockets are closed again at once.
+        found.push(match listen(*address, 1).map(drop) {
+            Ok(()) => Examined::good("address", format!("{address} is free")),
+            Err(ListenError::Taken {
+                holder: Some(holder),
+                ..
+            }) if ours == Some(holder.pid) => Examined::good(
+                "address",
+                format!("{address} is held by the Portcullis that runs"),
+            ),
+            Err(error) => {
+                let command = remedy(&error);
+                Examined::bad("address", chain(&error), command)
+            }
+        });
+    }
+}
+
+fn remedy(error: &ListenError) -> String {
+    match error {
+        ListenError::Taken {
+            holder: Some(holder),
+            ..
+        } => format!("kill {}", holder.pid),
+        ListenError::Taken {
+            address,
+            holder: None,
+        } => format!("sudo ss -ltnp 'sport = :{}'", address.port()),
+        ListenError::NotPermitted { .. } => {
+            "sudo setcap cap_net_bind_service=+ep \"$(command -v portcullis)\"".to_owned()
+        }
+        ListenError::NotHere { .. } => "ip address".to_owned(),
+        ListenError::Other { address, .. } => {
+            format!("sudo ss -ltnp 'sport = :{}'", address.port())
+        }
+    }
+}
+
+/// Whether people who use this machine's resolver would find the portal.
+async fn portal(config: &Config) -> Examined {
+    let host = config.server.portal.host.as_str();
+    let port = config.server.portal.port.unwrap_or(443);
+    let looked_up = tokio::time::timeout(PATIENCE, tokio::net::lookup_host((host, port))).await;
+    let addresses: Vec<String> = match looked_up {
+        Ok(Ok(addresses)) => addresses.map(|address| address.ip().to_string()).collect(),
+        Ok(Err(_)) | Err(_) => Vec::new(),
+    };
+    match addresses.as_slice() {
+        [] => Examined::bad(
+            "portal",
+            format!("{host} does not resolve from here"),
+            format!("getent ahosts {host}"),
+        ),
+        [first, ..] => Examined::good("portal", format!("{host} resolves to {first}")),
+    }
+}
+
+async fn upstream(name: &str, target: &Target) -> Examined {
+    let tls = target
+        .tls
+        .as_ref()
+        .map(|(tls, name)| (tls, name.clone(), Offer::All));
+    let verified = if tls.is_some() {
+        ", its certificate is verified"
+    } else {
+        ""
+    };
+    match dial::connect(&target.endpoint, tls, PATIENCE).await {
+        Ok(_connected) => Examined::good(
+            "upstream",
+            format!("{name}: {} answers{verified}", target.label),
+        ),
+        Err(error) => Examined::bad(
+            "upstream",
+            format!("{name}: {}: {}", target.label, chain(&error)),
+            advice(&error, target),
+        ),
+    }
+}
+
+fn advice(error: &DialError, target: &Target) -> String {
+    match error {
+        DialError::Resolve { host, .. } => format!("getent ahosts {host}"),
+        DialError::Untrusted(_) | DialError::Tls(_) => format!(
+            "openssl s_client -connect {} -showcerts </dev/null",
+            target.endpoint
+        ),
+        DialError::Forbidden(_) => "portcullis config explain upstream.targets".to_owned(),
+        DialError::Refused(_) | DialError::Connect(_) | DialError::Timeout => {
+            match &target.endpoint {
+                Endpoint::Tcp { .. } => format!("curl -v {}", target.label),
+                Endpoint::Unix(path) => format!("ls -l {}", shown(path)),
+            }
+        }
+    }
+}
