@@ -96,7 +96,8 @@ impl Activity {
     /// Makes waiting answers older; `true` when one of them has waited through all ages.
     fn grow_older(&self) -> bool {
         let age = self.age.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        self.unsent(age).is_some_and(|oldest| oldest.load(Ordering::Relaxed) > 0)
+        self.unsent(age)
+            .is_some_and(|oldest| oldest.load(Ordering::Relaxed) > 0)
     }
 
     /// Ends when a limit is overstepped, by less than half of it.
@@ -105,7 +106,8 @@ impl Activity {
         // An answer that waits through three full ages has waited for `send`.
         let age = send / 3;
         let tick = head.unwrap_or(idle).min(idle).min(age * 2) / 2;
-        let (mut waiting, mut reading, mut sending) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+        let (mut waiting, mut reading, mut sending) =
+            (Duration::ZERO, Duration::ZERO, Duration::ZERO);
         let mut before = self.served.load(Ordering::Relaxed);
         loop {
             tokio::time::sleep(tick).await;
@@ -160,7 +162,11 @@ pub(crate) struct Tracked<B> {
 
 impl<B> Tracked<B> {
     pub(super) const fn new(body: B, busy: Busy) -> Self {
-        Self { body, busy, unsent: None }
+        Self {
+            body,
+            busy,
+            unsent: None,
+        }
     }
 
     /// The connection asks for a piece: the one before has been taken.

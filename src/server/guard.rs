@@ -47,10 +47,16 @@ struct Refusal {
 enum Step {
     /// Earlier requests are still being answered.
     Waiting,
-    Answering { answer: Vec<u8>, sent: usize },
+    Answering {
+        answer: Vec<u8>,
+        sent: usize,
+    },
     Flushing,
     Closing,
-    Discarding { until: Pin<Box<Sleep>>, discarded: usize },
+    Discarding {
+        until: Pin<Box<Sleep>>,
+        discarded: usize,
+    },
     Done,
 }
 
@@ -61,7 +67,14 @@ impl<T> Guarded<T> {
         bounds: HeadBounds,
         transport_security: Option<HeaderValue>,
     ) -> Self {
-        Self { inner, activity, lines: Lines::new(bounds), transport_security, flushed: true, refusal: None }
+        Self {
+            inner,
+            activity,
+            lines: Lines::new(bounds),
+            transport_security,
+            flushed: true,
+            refusal: None,
+        }
     }
 
     /// The offence is answered only where an answer is due: after all earlier ones, and never into another protocol.
@@ -99,7 +112,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Guarded<T> {
                 Step::Closing => {
                     ready!(Pin::new(&mut self.inner).poll_shutdown(cx))?;
                     let until = Box::pin(sleep_until(Instant::now() + LINGER));
-                    refusal.step = Step::Discarding { until, discarded: 0 };
+                    refusal.step = Step::Discarding {
+                        until,
+                        discarded: 0,
+                    };
                 }
                 Step::Discarding { until, discarded } => {
                     let over = until.as_mut().poll(cx).is_ready();
@@ -152,7 +168,11 @@ fn answer(why: AdmitError, transport_security: Option<&HeaderValue>) -> Vec<u8> 
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<T> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.refusal.is_some() {
             return this.poll_refuse(cx);
@@ -174,7 +194,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<T> {
             return Poll::Ready(Err(refused()));
         }
         buffer.set_filled(before + offence.fine);
-        this.refusal = Some(Box::new(Refusal { why: offence.why, step: Step::Waiting }));
+        this.refusal = Some(Box::new(Refusal {
+            why: offence.why,
+            step: Step::Waiting,
+        }));
         if offence.fine > 0 {
             return Poll::Ready(Ok(()));
         }
@@ -183,7 +206,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<T> {
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.flushed = false;
         Pin::new(&mut self.inner).poll_write(cx, bytes)
     }

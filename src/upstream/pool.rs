@@ -63,9 +63,13 @@ impl Pools {
     pub(crate) fn new(tasks: Tasks) -> Self {
         let shelves = Arc::new(Mutex::new(HashMap::new()));
         let draining = tasks.draining().clone();
-        let sweeping = sweep(Arc::downgrade(&shelves));
+        let (sweeping, kept) = (sweep(Arc::downgrade(&shelves)), Arc::downgrade(&shelves));
         drop(tasks.spawn("upstream-sweep", async move {
             draining.run_until_cancelled(sweeping).await;
+            // An idle connection is a task that nothing else would end; the drain would wait for it.
+            if let Some(shelves) = kept.upgrade() {
+                shelves.lock().clear();
+            }
         }));
         Self { shelves, tasks }
     }
@@ -119,7 +123,9 @@ impl Pools {
                 sender: sender.clone(),
                 until: Instant::now() + group.timeouts.idle,
             };
-            self.shelves.lock().entry(target.id).or_default().h2 = Some(shared);
+            if !self.tasks.draining().is_cancelled() {
+                self.shelves.lock().entry(target.id).or_default().h2 = Some(shared);
+            }
             return Ok(Line::H2(sender));
         }
         let (sender, connection) = http1::Builder::new()

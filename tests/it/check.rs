@@ -64,7 +64,11 @@ fn a_mistyped_key_is_shown_with_its_place_and_the_key_that_was_meant() {
     ] {
         assert!(said.err.contains(part), "{part} is missing:\n{}", said.err);
     }
-    assert!(said.out.starts_with("1 error in portcullis.toml ("), "{}", said.out);
+    assert!(
+        said.out.starts_with("1 error in portcullis.toml ("),
+        "{}",
+        said.out
+    );
     assert!(
         said.out
             .contains("`portcullis config explain PC1104` says more."),

@@ -1,6 +1,8 @@
 //! The integration tests: one binary, one module per capability, the real program behind real sockets.
 
 mod apps;
+mod audit_log;
+mod audit_reading;
 mod browser;
 mod check;
 mod commands;

@@ -42,7 +42,10 @@ impl BodyError {
         let mut cause = std::error::Error::source(error);
         while let Some(error) = cause {
             if let Some(error) = error.downcast_ref::<std::io::Error>() {
-                return matches!(error.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData);
+                return matches!(
+                    error.kind(),
+                    std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData
+                );
             }
             cause = error.source();
         }

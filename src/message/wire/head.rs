@@ -57,7 +57,11 @@ impl Head {
         if line.is_empty() {
             let first = !self.blank;
             self.blank = true;
-            return if first { Ok(false) } else { Err(AdmitError::LineStructure) };
+            return if first {
+                Ok(false)
+            } else {
+                Err(AdmitError::LineStructure)
+            };
         }
         self.started = true;
         self.old = start_line(line, bounds.target)?;
@@ -65,12 +69,21 @@ impl Head {
     }
 
     /// Takes a line of the trailers, which never say anything about the message; `true` for the empty one.
-    pub(super) fn take_trailer(&mut self, line: &[u8], bounds: &HeadBounds) -> Result<bool, AdmitError> {
+    pub(super) fn take_trailer(
+        &mut self,
+        line: &[u8],
+        bounds: &HeadBounds,
+    ) -> Result<bool, AdmitError> {
         self.bytes = self.bytes.saturating_add(line.len() + 2);
         self.field(line, bounds, false)
     }
 
-    fn field(&mut self, line: &[u8], bounds: &HeadBounds, counts: bool) -> Result<bool, AdmitError> {
+    fn field(
+        &mut self,
+        line: &[u8],
+        bounds: &HeadBounds,
+        counts: bool,
+    ) -> Result<bool, AdmitError> {
         if line.is_empty() {
             return Ok(true);
         }
@@ -78,7 +91,10 @@ impl Head {
         if self.fields > bounds.fields {
             return Err(AdmitError::TooManyFields);
         }
-        let colon = line.iter().position(|byte| !is_token(*byte)).unwrap_or(line.len());
+        let colon = line
+            .iter()
+            .position(|byte| !is_token(*byte))
+            .unwrap_or(line.len());
         let (name, value) = line.split_at_checked(colon).unwrap_or((line, &[]));
         // Neither an empty name, nor a space before the colon, nor a folded line (RFC 9112 sections 5.1 and 5.2).
         let Some(value) = value.strip_prefix(b":").filter(|_| !name.is_empty()) else {
@@ -115,8 +131,14 @@ impl Head {
 /// Optional whitespace is spaces and tabs (RFC 9110 section 5.6.3).
 fn trimmed(value: &[u8]) -> &[u8] {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let start = value.iter().position(|byte| !is_space(byte)).unwrap_or(value.len());
-    let end = value.iter().rposition(|byte| !is_space(byte)).map_or(start, |last| last + 1);
+    let start = value
+        .iter()
+        .position(|byte| !is_space(byte))
+        .unwrap_or(value.len());
+    let end = value
+        .iter()
+        .rposition(|byte| !is_space(byte))
+        .map_or(start, |last| last + 1);
     value.get(start..end).unwrap_or_default()
 }
 
@@ -125,7 +147,9 @@ fn length(value: &[u8]) -> Result<u64, AdmitError> {
     if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
         return Err(AdmitError::Framing);
     }
-    Ok(value.iter().fold(0, |length, digit| length * 10 + u64::from(digit - b'0')))
+    Ok(value
+        .iter()
+        .fold(0, |length, digit| length * 10 + u64::from(digit - b'0')))
 }
 
 /// `chunked` and nothing else. A known end with more before it is a coding we do not serve (RFC 9112 section 6.1).
@@ -134,16 +158,24 @@ fn coding(value: &[u8]) -> Result<(), AdmitError> {
         return Ok(());
     }
     let mut codings = value.split(|byte| *byte == b',').map(trimmed);
-    let ends_chunked = codings.next_back().is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
-    let known = ends_chunked && codings.all(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"chunked"));
-    Err(if known { AdmitError::TransferCoding } else { AdmitError::Framing })
+    let ends_chunked = codings
+        .next_back()
+        .is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
+    let known = ends_chunked
+        && codings.all(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"chunked"));
+    Err(if known {
+        AdmitError::TransferCoding
+    } else {
+        AdmitError::Framing
+    })
 }
 
 /// `method SP request-target SP HTTP-version`; `true` for HTTP/1.0.
 fn start_line(line: &[u8], most: usize) -> Result<bool, AdmitError> {
     let mut parts = line.split(|byte| *byte == b' ');
     let (method, target, version) = (parts.next(), parts.next(), parts.next());
-    let (Some(method), Some(target), Some(version), None) = (method, target, version, parts.next()) else {
+    let (Some(method), Some(target), Some(version), None) = (method, target, version, parts.next())
+    else {
         return Err(AdmitError::LineStructure);
     };
     if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) || target.is_empty() {
@@ -152,7 +184,9 @@ fn start_line(line: &[u8], most: usize) -> Result<bool, AdmitError> {
     let old = match version {
         b"HTTP/1.1" => false,
         b"HTTP/1.0" => true,
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
             return Err(AdmitError::Version);
         }
         _ => return Err(AdmitError::LineStructure),
@@ -167,12 +201,19 @@ fn start_line(line: &[u8], most: usize) -> Result<bool, AdmitError> {
 /// What hyper would cut off (`#`) or refuse on its own, before anybody could write it down.
 fn check_target(target: &[u8]) -> Result<(), AdmitError> {
     let simple = |byte: &u8| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b'=' | b'&' | b'?' | b'%' | b'+' | b',' | b':')
+        byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'/' | b'-' | b'_' | b'.' | b'=' | b'&' | b'?' | b'%' | b'+' | b',' | b':'
+            )
     };
     if target.first() == Some(&b'/') && target.iter().all(simple) {
         return Ok(());
     }
-    if target.iter().any(|byte| !matches!(byte, 0x21..=0x7e) || *byte == b'#') {
+    if target
+        .iter()
+        .any(|byte| !matches!(byte, 0x21..=0x7e) || *byte == b'#')
+    {
         return Err(AdmitError::TargetCharacter);
     }
     match Uri::try_from(target) {
@@ -187,6 +228,19 @@ const fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
         )
 }

@@ -61,7 +61,12 @@ pub(crate) struct Lines {
 
 impl Lines {
     pub(crate) fn new(bounds: HeadBounds) -> Self {
-        Self { bounds, state: State::Head, head: Head::default(), held: Vec::new() }
+        Self {
+            bounds,
+            state: State::Head,
+            head: Head::default(),
+            held: Vec::new(),
+        }
     }
 
     /// `true` after a request for another protocol: say with [`Lines::switched`] how it was answered, before reading on.
@@ -83,8 +88,14 @@ impl Lines {
         let mut fine = 0;
         while !rest.is_empty() {
             let in_head = self.state == State::Head;
-            rest = self.step(rest).map_err(|why| Offence { why, fine, in_body: !in_head && self.state != State::Switching })?;
-            if self.state == State::Head && self.head.is_untouched() && self.held.is_empty() || self.state == State::Switching {
+            rest = self.step(rest).map_err(|why| Offence {
+                why,
+                fine,
+                in_body: !in_head && self.state != State::Switching,
+            })?;
+            if self.state == State::Head && self.head.is_untouched() && self.held.is_empty()
+                || self.state == State::Switching
+            {
                 fine = bytes.len() - rest.len();
             }
         }
@@ -111,7 +122,13 @@ impl Lines {
         }
     }
 
-    fn content<'a>(&mut self, bytes: &'a [u8], left: u64, more: fn(u64) -> State, after: State) -> &'a [u8] {
+    fn content<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        left: u64,
+        more: fn(u64) -> State,
+        after: State,
+    ) -> &'a [u8] {
         let taken = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
         let left = left - taken as u64;
         self.state = if left == 0 { after } else { more(left) };
@@ -127,7 +144,11 @@ impl Lines {
     ) -> Result<&'a [u8], AdmitError> {
         let Some(length) = line_length(&self.held, bytes)? else {
             self.held.extend_from_slice(bytes);
-            return if self.held.len() > room { Err(self.overlong()) } else { self.unfinished().map(|()| <&[u8]>::default()) };
+            return if self.held.len() > room {
+                Err(self.overlong())
+            } else {
+                self.unfinished().map(|()| <&[u8]>::default())
+            };
         };
         let (mine, rest) = bytes.split_at_checked(length).unwrap_or((bytes, &[]));
         if self.held.len() + mine.len() > room {
@@ -180,21 +201,35 @@ impl Lines {
 
     /// `chunk-size [ chunk-ext ]` (RFC 9112 section 7.1).
     fn chunk_line(&mut self, line: &[u8]) -> Result<(), AdmitError> {
-        let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        let digits = line
+            .iter()
+            .take_while(|byte| byte.is_ascii_hexdigit())
+            .count();
         let (size, extension) = line.split_at_checked(digits).unwrap_or((line, &[]));
-        if size.is_empty() || size.len() > MOST_DIGITS || !matches!(extension.first(), None | Some(b';')) {
+        if size.is_empty()
+            || size.len() > MOST_DIGITS
+            || !matches!(extension.first(), None | Some(b';'))
+        {
             return Err(AdmitError::Framing);
         }
         let size = size.iter().fold(0_u64, |size, digit| {
             size << 4 | u64::from(char::from(*digit).to_digit(16).unwrap_or_default())
         });
-        self.state = if size == 0 { State::Trailers } else { State::Chunk(size) };
+        self.state = if size == 0 {
+            State::Trailers
+        } else {
+            State::Chunk(size)
+        };
         Ok(())
     }
 
     fn chunk_end(&mut self, line: &[u8]) -> Result<(), AdmitError> {
         self.state = State::ChunkSize;
-        if line.is_empty() { Ok(()) } else { Err(AdmitError::Framing) }
+        if line.is_empty() {
+            Ok(())
+        } else {
+            Err(AdmitError::Framing)
+        }
     }
 
     fn trailer_line(&mut self, line: &[u8]) -> Result<(), AdmitError> {

@@ -5,7 +5,11 @@ use proptest::prelude::*;
 use super::{HeadBounds, Lines, State};
 use crate::message::AdmitError;
 
-const BOUNDS: HeadBounds = HeadBounds { bytes: 4096, fields: 20, target: 1024 };
+const BOUNDS: HeadBounds = HeadBounds {
+    bytes: 4096,
+    fields: 20,
+    target: 1024,
+};
 
 fn whole(text: &str) -> Result<State, AdmitError> {
     let mut lines = Lines::new(BOUNDS);
@@ -45,13 +49,22 @@ fn messages_in_order_are_followed_to_their_end() {
     for row in rows {
         assert_eq!(judged(row), Ok(State::Head), "{row:?}");
     }
-    assert_eq!(judged("GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"), Ok(State::Switching));
-    assert_eq!(judged("POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\na"), Ok(State::Sized(2)));
+    assert_eq!(
+        judged("GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"),
+        Ok(State::Switching)
+    );
+    assert_eq!(
+        judged("POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\na"),
+        Ok(State::Sized(2))
+    );
 }
 
 #[test]
 fn a_second_reading_is_an_offence() {
-    use AdmitError::{Framing, LineStructure, TargetCharacter, TargetForm, TransferCoding, UpgradeMalformed, Version};
+    use AdmitError::{
+        Framing, LineStructure, TargetCharacter, TargetForm, TransferCoding, UpgradeMalformed,
+        Version,
+    };
     let rows = [
         ("GET / HTTP/1.1\nHost: a\r\n\r\n", LineStructure),
         ("GET / HTTP/1.1\r\nHost: a\n\r\n", LineStructure),
@@ -75,19 +88,46 @@ fn a_second_reading_is_an_offence() {
         ("GET /a#b HTTP/1.1\r\n", TargetCharacter),
         ("GET /\u{e9} HTTP/1.1\r\n", TargetCharacter),
         ("GET a/b HTTP/1.1\r\n", TargetForm),
-        ("POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", Framing),
-        ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n", Framing),
-        ("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n", Framing),
+        (
+            "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            Framing,
+        ),
+        (
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n",
+            Framing,
+        ),
+        (
+            "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n",
+            Framing,
+        ),
         ("POST / HTTP/1.1\r\nContent-Length: 1, 1\r\n", Framing),
         ("POST / HTTP/1.1\r\nContent-Length: +1\r\n", Framing),
         ("POST / HTTP/1.1\r\nContent-Length:\r\n", Framing),
-        ("POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n", Framing),
-        ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", Framing),
-        ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked, chunked\r\n", Framing),
-        ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked, gzip\r\n", Framing),
-        ("POST / HTTP/1.1\r\nTransfer-Encoding: ,chunked\r\n", Framing),
+        (
+            "POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n",
+            Framing,
+        ),
+        (
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            Framing,
+        ),
+        (
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked, chunked\r\n",
+            Framing,
+        ),
+        (
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked, gzip\r\n",
+            Framing,
+        ),
+        (
+            "POST / HTTP/1.1\r\nTransfer-Encoding: ,chunked\r\n",
+            Framing,
+        ),
         ("POST / HTTP/1.1\r\nTransfer-Encoding:\r\n", Framing),
-        ("POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n", TransferCoding),
+        (
+            "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n",
+            TransferCoding,
+        ),
         ("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n", Framing),
         ("GET / HTTP/1.1\r\nUpgrade: x\r\n\r\nG", UpgradeMalformed),
     ];
@@ -95,8 +135,20 @@ fn a_second_reading_is_an_offence() {
         assert_eq!(judged(row), Err(why), "{row:?}");
     }
     let chunks = [
-        "5\nhello\r\n", "5\r\nhello\n", "5\r\nhelloX\r\n", "0x5\r\n", "+5\r\n", "\r\n", " 5\r\n", "5 \r\n", "5 ;a\r\n",
-        "1000000000000000\r\n", "5;a\nb\r\n", "0\r\nX: a\n", "0\r\n X: a\r\n", "0\r\nX\r\n",
+        "5\nhello\r\n",
+        "5\r\nhello\n",
+        "5\r\nhelloX\r\n",
+        "0x5\r\n",
+        "+5\r\n",
+        "\r\n",
+        " 5\r\n",
+        "5 \r\n",
+        "5 ;a\r\n",
+        "1000000000000000\r\n",
+        "5;a\nb\r\n",
+        "0\r\nX: a\n",
+        "0\r\n X: a\r\n",
+        "0\r\nX\r\n",
     ];
     for row in chunks {
         let text = format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{row}");
@@ -113,10 +165,16 @@ fn bounds_hold_before_the_line_has_ended() {
         (format!("GET /{}", long(1100)), TargetTooLong),
         (format!("GET /{} HTTP/1.1\r\n", long(1024)), TargetTooLong),
         (format!("GET / HTTP/1.1\r\nX: {}", long(4100)), HeadTooLarge),
-        (format!("GET / HTTP/1.1\r\n{}", "X: y\r\n".repeat(21)), TooManyFields),
+        (
+            format!("GET / HTTP/1.1\r\n{}", "X: y\r\n".repeat(21)),
+            TooManyFields,
+        ),
         (format!("{head}1;{}", long(1100)), Framing),
         (format!("{head}0\r\nX: {}", long(4100)), HeadTooLarge),
-        (format!("{head}0\r\n{}", "X: y\r\n".repeat(21)), TooManyFields),
+        (
+            format!("{head}0\r\n{}", "X: y\r\n".repeat(21)),
+            TooManyFields,
+        ),
     ];
     for (row, why) in rows {
         assert_eq!(judged(&row), Err(why), "{}", &row[..40]);
@@ -127,7 +185,9 @@ fn bounds_hold_before_the_line_has_ended() {
 fn what_stands_before_the_offending_message_is_told() {
     let first = "POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc";
     let mut lines = Lines::new(BOUNDS);
-    let offence = lines.read(format!("{first}GET / HTTP/1.1\r\nX: a\n\r\n").as_bytes()).unwrap_err();
+    let offence = lines
+        .read(format!("{first}GET / HTTP/1.1\r\nX: a\n\r\n").as_bytes())
+        .unwrap_err();
     assert_eq!((offence.fine, offence.in_body), (first.len(), false));
 
     let mut lines = Lines::new(BOUNDS);
@@ -136,7 +196,9 @@ fn what_stands_before_the_offending_message_is_told() {
     assert_eq!((offence.fine, offence.in_body), (0, false));
 
     let mut lines = Lines::new(BOUNDS);
-    let offence = lines.read(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx").unwrap();
+    let offence = lines
+        .read(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx")
+        .unwrap();
     assert_eq!(offence, ());
     let offence = lines.read(b"\r\n").unwrap_err();
     assert!(offence.in_body);

@@ -249,7 +249,11 @@ impl Session<'_> {
             fields: self.rules.header_count,
             target: self.rules.target_bytes,
         };
-        let transport_security = self.peer.tls.is_some().then(|| self.rules.transport_security.clone());
+        let transport_security = self
+            .peer
+            .tls
+            .is_some()
+            .then(|| self.rules.transport_security.clone());
         let io = Guarded::new(io, Arc::clone(&self.activity), bounds, transport_security);
         let connection = builder
             .serve_connection(TokioIo::new(io), self.tracked(service))

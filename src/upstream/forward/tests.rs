@@ -57,6 +57,19 @@ async fn requests_share_one_kept_connection() {
 }
 
 #[tokio::test]
+async fn idle_connections_do_not_hold_up_a_drain() {
+    let (tasks, servers) = (Tasks::new(), Tasks::new());
+    let upstream = Scripted::start(&servers, vec![vec![Step::Send(HELLO); 2]]).await;
+    let group = Arc::new(group(vec![upstream.target()]));
+    let pools = Pools::new(tasks.clone());
+    let forwarded = pools.forward(get(&group)).await.unwrap();
+    assert_eq!(text(forwarded.response.into_body()).await.unwrap(), "hello");
+    assert_eq!(pools.idle(), (1, 0));
+    assert_eq!(tasks.drain(Duration::from_secs(10)).await, 0);
+    assert_eq!(pools.idle(), (0, 0));
+}
+
+#[tokio::test]
 async fn an_answer_that_is_not_read_to_its_end_costs_its_connection() {
     let tasks = Tasks::new();
     let upstream = Scripted::start(&tasks, vec![vec![Step::Send(HELLO)]]).await;
