@@ -27,4 +27,8 @@ mod sign_in;
 mod step_up;
 mod tls;
 mod tls_grades;
+mod body_limits;
+mod header_hygiene;
+mod streaming;
+mod websockets;
 mod tree;
