@@ -216,15 +216,12 @@ impl SecurityEvent {
         self
     }
 
+    #[cfg(test)]
     /// A fact that identifies a person; sealed.
     #[must_use]
     pub(crate) fn personal(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.personal.push((name, value.into()));
         self
-    }
-
-    pub(crate) const fn action(&self) -> Action {
-        self.action
     }
 
     pub(super) const fn at(&self) -> Timestamp {

@@ -5,9 +5,9 @@
 
 use std::net::IpAddr;
 
+use http::Method;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
-use http::{Method, Version};
 use http_body::Body as _;
 
 use super::admit::{CleanRequest, Parts};
@@ -110,11 +110,6 @@ fn write_host(authority: &Authority, headers: &mut HeaderMap) {
         Ok(host) => headers.insert(header::HOST, host),
         Err(_) => headers.remove(header::HOST),
     };
-}
-
-/// An HTTP/1.0 client gets no persistent connection (RFC 9112 section 9.3).
-pub(crate) fn ends_connection(version: Version) -> bool {
-    version == Version::HTTP_10
 }
 
 #[cfg(test)]

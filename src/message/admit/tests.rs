@@ -539,22 +539,3 @@ fn the_plain_listener_speaks_http_only() {
         Err(AdmitError::TargetForm)
     );
 }
-
-#[test]
-fn every_error_has_a_client_status_and_a_reason() {
-    let rows = [
-        (AdmitError::MethodUnknown, 501),
-        (AdmitError::MethodRefused, 405),
-        (AdmitError::TargetTooLong, 414),
-        (AdmitError::Misdirected, 421),
-        (AdmitError::HeadTooLarge, 431),
-        (AdmitError::TooManyFields, 431),
-        (AdmitError::BodyTooLarge { limit: 1 }, 413),
-        (AdmitError::Framing, 400),
-        (AdmitError::PathDotSegment, 400),
-    ];
-    for (error, status) in rows {
-        assert_eq!(error.status().as_u16(), status, "{error}");
-        assert!(!error.to_string().ends_with('.') && !error.reason().code().is_empty());
-    }
-}
