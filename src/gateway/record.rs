@@ -169,7 +169,7 @@ impl Record {
     pub(crate) fn stream(&self, action: Action) -> SecurityEvent {
         let mut event = SecurityEvent::new(self.ledger.clock.now(), action);
         if let Some(entry) = self.entry.as_deref() {
-            event = event.request(entry.id);
+            event = event.in_request(entry.id);
             if let Some(who) = &entry.who {
                 event = event.about(who.clone());
             }

@@ -1,6 +1,8 @@
 //! Everything that keeps a request from being admitted, with the status it is answered with.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+use http::StatusCode;
+
 use crate::base::Reason;
 
 /// Why a request is refused before anybody asks who sent it.
@@ -60,6 +62,8 @@ pub(crate) enum AdmitError {
     FieldRepeated,
     #[error("a field value is malformed")]
     FieldValue,
+    #[error("the line structure of the message is not that of HTTP/1.1")]
+    LineStructure,
     #[error("the expectation is not `100-continue`")]
     Expectation,
     #[error("the body is larger than {limit} bytes")]
@@ -73,6 +77,43 @@ pub(crate) enum AdmitError {
 }
 
 impl AdmitError {
+    /// The status of the answer (RFC 9110 section 15, RFC 6585).
+    pub(crate) const fn status(self) -> StatusCode {
+        match self {
+            Self::MethodUnknown | Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::TooManyFields | Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Expectation => StatusCode::EXPECTATION_FAILED,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Loop => StatusCode::BAD_GATEWAY,
+            Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Self::TargetForm
+            | Self::TargetCharacter
+            | Self::PathEncoding
+            | Self::PathEncodedUnreserved
+            | Self::PathControl
+            | Self::PathNotUtf8
+            | Self::PathDotSegment
+            | Self::PathBackslash
+            | Self::PathEncodedSlash
+            | Self::PathSemicolon
+            | Self::PathDoubleSlash
+            | Self::HostMissing
+            | Self::HostRepeated
+            | Self::HostMalformed
+            | Self::HostDisagrees
+            | Self::Framing
+            | Self::ConnectionField
+            | Self::ConnectionNominates
+            | Self::FieldRepeated
+            | Self::FieldValue
+            | Self::LineStructure
+            | Self::UpgradeMalformed => StatusCode::BAD_REQUEST,
+        }
+    }
+
     pub(crate) const fn reason(self) -> Reason {
         match self {
             Self::MethodUnknown | Self::MethodRefused => Reason::MethodNotAllowed,
@@ -100,6 +141,7 @@ impl AdmitError {
             | Self::ConnectionNominates
             | Self::FieldRepeated
             | Self::FieldValue
+            | Self::LineStructure
             | Self::Expectation
             | Self::UpgradeMalformed
             | Self::Loop
@@ -111,7 +153,7 @@ impl AdmitError {
     pub(crate) const fn closes_connection(self) -> bool {
         matches!(
             self,
-            Self::Framing | Self::TransferCoding | Self::UpgradeMalformed
+            Self::Framing | Self::TransferCoding | Self::LineStructure | Self::UpgradeMalformed
         )
     }
 }
