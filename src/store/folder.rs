@@ -113,8 +113,8 @@ mod tests {
     #[test]
     fn a_new_folder_is_private() {
         let base = tempfile::tempdir().unwrap();
-        DataFolder::open_or_create(&base.path().join("a/b")).unwrap();
-        let mode = std::fs::metadata(base.path().join("a/b"))
+        let folder = DataFolder::open_or_create(&base.path().join("a/b")).unwrap();
+        let mode = std::fs::metadata(&folder.0)
             .unwrap()
             .permissions()
             .mode()

@@ -1,5 +1,7 @@
 //! The integration tests: one binary, one module per capability, the real program behind real sockets.
 
+mod access_matrix;
+mod audit_reading;
 mod apps;
 mod audit_log;
 mod audit_reading;
@@ -8,6 +10,7 @@ mod check;
 mod commands;
 mod crash;
 mod docs;
+mod endpoint_coverage;
 mod enrolment;
 mod gate;
 mod hand_over;
@@ -15,6 +18,7 @@ mod harness;
 mod init;
 mod own_pages;
 mod people;
+mod policies_shipped;
 mod request_smuggling;
 mod routing;
 mod sessions;
@@ -23,4 +27,8 @@ mod sign_in;
 mod step_up;
 mod tls;
 mod tls_grades;
+mod body_limits;
+mod header_hygiene;
+mod streaming;
+mod websockets;
 mod tree;
