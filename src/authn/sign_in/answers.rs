@@ -8,11 +8,8 @@ use crate::base::{Secret, Timestamp};
 /// The answer to a name and a password.
 #[derive(Debug)]
 pub(crate) enum FirstStep {
-    /// The value of the sign-in cookie, and whose code is asked for next.
-    Continue {
-        cookie: Secret<String>,
-        email: String,
-    },
+    /// The value of the sign-in cookie.
+    Continue { cookie: Secret<String> },
     /// The password is right, but there is no second factor: an administrator has to issue a new enrolment link.
     NoSecondFactor,
     NoMatch,
@@ -46,10 +43,7 @@ pub(crate) struct SignedIn {
 #[derive(Debug)]
 pub(crate) enum Confirmed {
     /// The new value of this host's session cookie.
-    Yes {
-        cookie: Secret<String>,
-        recovery_codes_left: Option<usize>,
-    },
+    Yes { cookie: Secret<String> },
     Wrong,
     Used,
     TryLater(Timestamp),
