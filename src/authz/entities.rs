@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use cedar_policy::{Entity, EntityUid, RestrictedExpression};
 
-
 use super::request::{Caller, Service};
 use super::routes::RouteFacts;
 use super::schema::{ANONYMOUS, CONSOLE, Kind};

@@ -165,7 +165,10 @@ fn audit(core: &crate::server::core::Core) -> String {
         core.audit.stats().entries,
         core.audit.recovery().interrupted,
     );
-    let mut text = format!("log continues at entry {entries}, key {}", core.audit.verifier_key().vkey());
+    let mut text = format!(
+        "log continues at entry {entries}, key {}",
+        core.audit.verifier_key().vkey()
+    );
     if recovered > 0 {
         text.push_str(&format!("; {recovered} interrupted requests were closed"));
     }

@@ -396,7 +396,7 @@ impl Gateway {
         let log = Arc::clone(&self.shared.audit);
         let streams = self.shared.ledger.metrics.streams_active.clone();
         streams.inc();
-        drop(self.tasks.spawn("upgraded-stream", async move {
+        self.tasks.spawn("upgraded-stream", async move {
             log.record(record.stream(audit::Action::StreamOpened));
             let mut run = std::pin::pin!(tunnel.run(idle));
             let end = loop {
@@ -410,7 +410,7 @@ impl Gateway {
                 record.refused(Reason::SessionEnded);
             }
             record.close(0);
-        }));
+        });
     }
 }
 

@@ -13,10 +13,7 @@ use crate::route::RouteTable;
 const USUAL_TENANT: &str = "default";
 
 /// Compiles the policy folder together with what the routes themselves say; `None` when there was an error.
-pub(super) fn compile(
-    config: &Config,
-    problems: &mut Problems,
-) -> Option<Policies> {
+pub(super) fn compile(config: &Config, problems: &mut Problems) -> Option<Policies> {
     let files = load::read_folder(&config.policy.dir.value, problems);
     let routes = RouteFacts::all(config);
     let names = Names {

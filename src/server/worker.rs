@@ -92,10 +92,10 @@ impl Worker {
             let (gateway, tasks) = (gateway.clone(), self.tasks.clone());
             let serve =
                 move |accepted| serve(accepted, gateway.clone(), tls.clone(), tasks.clone());
-            drop(self.tasks.spawn(
+            self.tasks.spawn(
                 "listener",
                 accept_loop(listener, Arc::clone(&self.gate), self.tasks.clone(), serve),
-            ));
+            );
         }
         self.finished.cancelled().await;
     }

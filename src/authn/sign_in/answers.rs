@@ -9,7 +9,9 @@ use crate::base::{Secret, Timestamp};
 #[derive(Debug)]
 pub(crate) enum FirstStep {
     /// The value of the sign-in cookie.
-    Continue { cookie: Secret<String> },
+    Continue {
+        cookie: Secret<String>,
+    },
     /// The password is right, but there is no second factor: an administrator has to issue a new enrolment link.
     NoSecondFactor,
     NoMatch,
@@ -43,7 +45,9 @@ pub(crate) struct SignedIn {
 #[derive(Debug)]
 pub(crate) enum Confirmed {
     /// The new value of this host's session cookie.
-    Yes { cookie: Secret<String> },
+    Yes {
+        cookie: Secret<String>,
+    },
     Wrong,
     Used,
     TryLater(Timestamp),

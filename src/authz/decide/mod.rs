@@ -22,7 +22,6 @@ use crate::authz::reads::Reads;
 use crate::authz::request::{AccessRequest, Caller, Target};
 use crate::authz::slices::Slice;
 
-
 impl Policies {
     /// Decides `request`. What a target unknown to the plan, or a policy that fails, means is: no.
     pub(crate) fn decide(&self, request: &AccessRequest<'_>) -> Decision {
