@@ -186,7 +186,9 @@ fn malformed(error: AdmitError, cx: &RequestContext) -> Mishap {
     }
     let limits = &cx.plan.config.server.limits;
     if error == AdmitError::TargetTooLong {
-        return Mishap::TargetTooLong { limit: limits.target_bytes };
+        return Mishap::TargetTooLong {
+            limit: limits.target_bytes,
+        };
     }
     let (status, reason) = (error.status().as_u16(), error.reason());
     if matches!(status, 417 | 501 | 502 | 505) {
