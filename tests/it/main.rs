@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one module per capability, the real program behind real sockets.
 
+mod access_matrix;
 mod apps;
 mod audit_log;
 mod audit_reading;
@@ -9,7 +10,9 @@ mod check;
 mod commands;
 mod crash;
 mod docs;
+mod endpoint_coverage;
 mod enrolment;
+mod erasure;
 mod gate;
 mod hand_over;
 mod harness;
@@ -19,6 +22,7 @@ mod init;
 mod own_pages;
 mod people;
 mod plain_listener;
+mod policies_shipped;
 mod rate_limits;
 mod reload_and_drain;
 mod request_smuggling;
