@@ -111,14 +111,17 @@ impl Head {
         match name.len() {
             7 if is("upgrade") => self.switch = true,
             14 if is("content-length") => {
-                if self.length.replace(length(trimmed(value))?).is_some() {
-                    return Err(AdmitError::Framing);
-                }
+                let repeated = self.length.replace(length(trimmed(value))?).is_some();
+                return if repeated {
+                    Err(AdmitError::Framing)
+                } else {
+                    Ok(())
+                };
+            }
+            17 if is("transfer-encoding") && (self.chunked || self.old) => {
+                return Err(AdmitError::Framing);
             }
             17 if is("transfer-encoding") => {
-                if self.chunked || self.old {
-                    return Err(AdmitError::Framing);
-                }
                 coding(trimmed(value))?;
                 self.chunked = true;
             }
