@@ -277,7 +277,10 @@ async fn connection_options_take_away_their_fields_and_nothing_of_the_edge() {
 async fn our_cookies_never_reach_an_upstream() {
     let upstream = Upstream::start("app").await;
     let site = open(&upstream).await;
-    let cookies = "a=b; __Host-portcullis=secret; __Host-portcullis-csrf=secret; __HOST-PORTCULLIS=secret; c=d";
+    let unknown = "A".repeat(43);
+    let cookies = format!(
+        "a=b; __Host-portcullis={unknown}; __Host-portcullis-csrf=secret; __HOST-PORTCULLIS=secret; c=d"
+    );
     let asked = request(&site, "GET", "app", "/")
         .header("cookie", cookies)
         .body(content(""))

@@ -72,7 +72,6 @@ async fn malformed_requests_are_refused_and_reach_nothing() {
         ("empty path", replaced(":path", "")),
         ("relative path", replaced(":path", "a")),
         ("dots", replaced(":path", "/a/../b")),
-        ("fragment", replaced(":path", "/a#b")),
         ("line feed in path", replaced(":path", "/a\nb")),
         ("space in path", replaced(":path", "/a b")),
         ("absolute path", replaced(":path", "https://app.test/")),
@@ -121,6 +120,25 @@ async fn malformed_requests_are_refused_and_reach_nothing() {
     let mut h2 = RawH2::connect(&site.client(), "app.test").await;
     let stream = h2.send(&usual, None).await.unwrap();
     assert_eq!(h2.fate(stream).await, Fate::Answered(200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fragment_is_gone_before_anything_is_decided() {
+    let upstream = Upstream::start("app").await;
+    let site = open(&upstream, "").await;
+    let authority = format!("app.test:{}", site.port);
+    let fields = [
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":authority", authority.as_str()),
+        (":path", "/a?b#c/../d"),
+    ];
+    let mut h2 = RawH2::connect(&site.client(), "app.test").await;
+    let stream = h2.send(&fields, None).await.unwrap();
+    assert_eq!(h2.fate(stream).await, Fate::Answered(200));
+    assert_eq!(upstream.last().target, "/a?b");
+    site.entry("the request", |entry| entry["url.path"] == "/a")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use hyper::body::Frame;
 
 use crate::harness::client::{collect, content, feed, request, request_h2};
 use crate::harness::scripted::{OK, closes, keeps};
-use crate::harness::{Scripted, Site, Upstream};
+use crate::harness::{Scripted, Site, Upstream, eventually};
 
 async fn open(upstream: &Upstream) -> Site {
     Site::plan()
@@ -300,19 +300,31 @@ async fn a_client_that_leaves_ends_the_exchange_with_the_upstream() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_breaks_off_is_not_presented_as_complete() {
-    let upstream = Upstream::start("app").await;
-    let site = open(&upstream).await;
-    let mut h1 = site.client().h1("app.test").await;
-    let (sender, body) = feed();
-    sender
-        .send(Ok(Frame::data(Bytes::from_static(b"part"))))
-        .unwrap();
-    sender.send(Err(std::io::Error::other("gone"))).unwrap();
-    let asked = request(&site, "POST", "app", "/echo").body(body).unwrap();
-    assert!(h1.send_request(asked).await.is_err());
-    site.entry("the broken upload", |entry| {
-        entry["http.request.method"] == "POST"
-    })
-    .await;
-    assert!(upstream.seen().iter().all(|seen| seen.body.is_empty()));
+    let upstream = Scripted::start(vec![keeps(OK)]).await;
+    let site = open_scripted(&upstream).await;
+    let rows = [
+        "Transfer-Encoding: chunked\r\n\r\n4\r\npart\r\n",
+        "Content-Length: 10\r\n\r\npart",
+    ];
+    for (number, row) in rows.into_iter().enumerate() {
+        let mut wire = site.client().wire("app.test").await;
+        wire.send(head(&site, "POST /") + row).await;
+        drop(wire);
+        let received = eventually("the upstream to see the end", async || {
+            upstream.received().get(number).cloned()
+        })
+        .await;
+        let (_, body) = received.split_once("\r\n\r\n").unwrap();
+        assert!(
+            !body.ends_with("0\r\n\r\n") && body.len() < 10,
+            "{received:?}"
+        );
+    }
+    let left = |site: &Site| {
+        site.entries()
+            .iter()
+            .filter(|entry| entry["portcullis.reason"] == "client-closed")
+            .count()
+    };
+    eventually("both in the log", async || (left(&site) == 2).then_some(())).await;
 }

@@ -226,7 +226,7 @@ async fn what_cannot_be_parsed_is_answered_and_told() {
         answers.push(String::from_utf8(answer.to_vec()).unwrap());
     }
     assert_eq!(answers, ["HTTP/1.1 400", "HTTP/1.1 431"]);
-    site.ended(&["malformed", "head-too-large"]).await;
+    site.ended(&["refused", "refused"]).await;
 }
 
 #[tokio::test]
