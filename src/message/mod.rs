@@ -15,7 +15,6 @@ pub(crate) mod identity;
 pub(crate) mod method;
 pub(crate) mod navigation;
 pub(crate) mod onward;
-pub(crate) mod redact;
 pub(crate) mod rules;
 pub(crate) mod security;
 pub(crate) mod target;

@@ -1,9 +1,11 @@
 //! The integration tests: one binary, one module per capability, the real program behind real sockets.
 
 mod access_matrix;
+mod audit_reading;
 mod apps;
 mod audit_log;
 mod audit_reading;
+mod body_limits;
 mod browser;
 mod check;
 mod commands;
@@ -14,16 +16,26 @@ mod enrolment;
 mod gate;
 mod hand_over;
 mod harness;
+mod header_hygiene;
+mod http2;
 mod init;
 mod own_pages;
 mod people;
+mod plain_listener;
 mod policies_shipped;
+mod rate_limits;
+mod reload_and_drain;
 mod request_smuggling;
 mod routing;
 mod sessions;
 mod sessions_cli;
 mod sign_in;
 mod step_up;
+mod streaming;
+mod targets;
+mod timeouts;
 mod tls;
 mod tls_grades;
 mod tree;
+mod upstream_failures;
+mod websockets;

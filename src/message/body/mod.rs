@@ -10,7 +10,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -50,15 +49,6 @@ impl BodyError {
             cause = error.source();
         }
         false
-    }
-
-    /// The status for a request whose body failed so (RFC 9110 sections 15.5.1, 15.5.9, 15.5.14).
-    pub(crate) const fn status(&self) -> StatusCode {
-        match self {
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Stalled { .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::LengthDiffers | Self::Cancelled | Self::Connection(_) => StatusCode::BAD_REQUEST,
-        }
     }
 }
 

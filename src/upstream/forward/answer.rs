@@ -1,6 +1,6 @@
 //! What an upstream's answer must keep to before a client sees it.
 
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 
