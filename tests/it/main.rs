@@ -1,7 +1,6 @@
 //! The integration tests: one binary, one module per capability, the real program behind real sockets.
 
 mod access_matrix;
-mod audit_reading;
 mod apps;
 mod audit_log;
 mod audit_reading;
