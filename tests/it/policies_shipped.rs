@@ -60,7 +60,7 @@ fn copy_tests(site: &Site) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_tests_of_the_shipped_rules_pass_and_each_rule_decides_one() {
+async fn the_tests_of_the_shipped_rules_pass_and_reach_each_rule() {
     let upstream = Upstream::start("app").await;
     let mut site = company(&upstream)
         .server("timezone = \"Europe/Berlin\"")
@@ -101,7 +101,9 @@ async fn the_tests_of_the_shipped_rules_pass_and_each_rule_decides_one() {
         .out;
     for rule in rules {
         assert!(listed.contains(rule), "{rule} is not in force:\n{listed}");
-        assert!(!untested.contains(&rule), "{rule} decides no test");
+        // Nobody can have signed in with a passkey yet; a test shows that this one stays shut.
+        let known = rule == "break-glass.sre";
+        assert_eq!(untested.contains(&rule), known, "{rule} and the tests");
     }
 }
 
