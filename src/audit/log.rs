@@ -1,7 +1,7 @@
 //! The log as the rest of the program sees it: reserve a place, admit, record.
 //!
 //! A request reserves its place in the bounded queue before anything else, so its completion cannot fail for
-//! want of room. Whoever holds a [`Receipt`] has been admitted; there is no other way to get one.
+//! want of room. Whoever holds a [`super::Receipt`] has been admitted; there is no other way to get one.
 
 use std::io;
 use std::path::PathBuf;

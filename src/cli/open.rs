@@ -26,7 +26,7 @@ pub(crate) fn config(globals: &Globals) -> Result<Config, Failure> {
 /// The plan that a server started now would serve.
 ///
 /// # Errors
-/// As [`config`].
+/// As [`config()`].
 pub(crate) fn plan(globals: &Globals) -> Result<Plan, Failure> {
     let path = globals.locate()?;
     let compiled = Plan::load(&path, None).map_err(|problems| globals.refused(&problems))?;

@@ -28,7 +28,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The value being read as people write it: "`listen` in [server]".
+    /// The value being read as people write it: "`listen` in \[server\]".
     pub(super) fn subject(&self) -> String {
         match self.path.split_last() {
             None => "the file".to_owned(),

@@ -3,7 +3,7 @@
 use super::types::{HostPattern, TargetUrl};
 use crate::base::Authority;
 
-/// A commented file for `portal` and `apps` (host and server of each). [`super::load`] accepts it as it is.
+/// A commented file for `portal` and `apps` (host and server of each). [`super::load()`] accepts it as it is.
 pub(crate) fn starter(portal: &Authority, apps: &[(HostPattern, TargetUrl)]) -> String {
     let mut text = format!("{TOP}portal = \"{portal}\"{NEXT}");
     let mut names: Vec<String> = Vec::new();

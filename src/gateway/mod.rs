@@ -333,26 +333,13 @@ impl Gateway {
                 patience,
             }))
         })?;
-        let Forwarded {
-            mut response,
-            report,
-            tunnel,
-        } = forwarded;
-        log_carried(&report, permit, facts);
-        record.carried(&name, Some(&report.target), Some(Arc::clone(&report.meter)));
-        record.answered(response.status().as_u16(), AnsweredBy::Upstream);
-        let status = response.status();
-        security::from_upstream(
-            status,
-            response.headers_mut(),
-            &plan.message,
-            &route.responses,
+        log_carried(&forwarded.report, permit, facts);
+        record.carried(
+            &name,
+            Some(&forwarded.report.target),
+            Some(Arc::clone(&forwarded.report.meter)),
         );
-        let idle = plan.config.server.limits.upgrade_idle_timeout;
-        Ok(Carried {
-            response,
-            tunnel: tunnel.map(|tunnel| (tunnel, idle)),
-        })
+        Ok(Carried::from_upstream(forwarded, route, plan, record))
     }
 
     /// What every answer gets, and the watch on its end.
@@ -415,6 +402,33 @@ impl Gateway {
 }
 
 impl Carried {
+    /// An upstream's answer with its headers cleaned.
+    fn from_upstream(
+        forwarded: Forwarded,
+        route: &Route,
+        plan: &Plan,
+        record: &mut Record,
+    ) -> Self {
+        let Forwarded {
+            mut response,
+            tunnel,
+            ..
+        } = forwarded;
+        let status = response.status();
+        record.answered(status.as_u16(), AnsweredBy::Upstream);
+        security::from_upstream(
+            status,
+            response.headers_mut(),
+            &plan.message,
+            &route.responses,
+        );
+        let idle = plan.config.server.limits.upgrade_idle_timeout;
+        Self {
+            response,
+            tunnel: tunnel.map(|tunnel| (tunnel, idle)),
+        }
+    }
+
     fn answered(response: Response<Body>, record: &mut Record) -> Self {
         record.answered(response.status().as_u16(), AnsweredBy::Portcullis);
         Self {

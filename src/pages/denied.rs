@@ -113,11 +113,11 @@ impl Denied {
         } else {
             self.because.join(" ")
         };
-        let fix = self.remedies.iter().find_map(|remedy| match remedy {
-            Remedy::Advice(text) => Some(text.clone()),
-            Remedy::Confirm { .. } => Some(String::from(
-                "Open the address in a browser and confirm with your code.",
-            )),
+        let fix = self.remedies.first().map(|remedy| match remedy {
+            Remedy::Advice(text) => text.clone(),
+            Remedy::Confirm { .. } => {
+                String::from("Open the address in a browser and confirm with your code.")
+            }
         });
         Problem {
             status: self.status,

@@ -71,7 +71,7 @@ impl Scripted {
                 let index = connections.fetch_add(1, Ordering::SeqCst);
                 let steps = script[index.min(script.len() - 1)].clone();
                 let heads = Arc::clone(&heads);
-                drop(inner.spawn("scripted-connection", follow(stream, steps, heads)));
+                inner.spawn("scripted-connection", follow(stream, steps, heads));
             }
         });
         this
@@ -190,7 +190,7 @@ where
         loop {
             let (socket, _) = listener.accept().await.unwrap();
             let (config, answer, executor) = (Arc::clone(&config), answer.clone(), inner.clone());
-            drop(inner.spawn("test-connection", async move {
+            inner.spawn("test-connection", async move {
                 let Ok(stream) = TlsAcceptor::from(config).accept(socket).await else {
                     return;
                 };
@@ -207,7 +207,7 @@ where
                     let builder = hyper::server::conn::http1::Builder::new();
                     builder.serve_connection(io, service).await.ok();
                 }
-            }));
+            });
         }
     });
     address

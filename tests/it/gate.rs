@@ -19,6 +19,7 @@ async fn a_person_signs_in_opens_an_app_and_the_log_proves_it() {
         (200, "upstream notes /first")
     );
     assert_eq!(page.url.host, "notes.test");
+    assert_eq!(upstream.last().method, "GET");
 
     let request_id = page.answer.header("x-request-id").unwrap().to_owned();
     let entry = site

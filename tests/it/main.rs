@@ -1,4 +1,25 @@
 //! The integration tests: one binary, one module per capability, the real program behind real sockets.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that meets what it does not expect has failed, and says where"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the bans keep the program's layers apart; the harness is a peer of the program, not a part of it"
+)]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what a failing test has to show stands in its output"
+)]
+#![expect(
+    clippy::too_many_lines,
+    reason = "tables of cases grow by a line each, in the test that reads them"
+)]
 
 mod access_matrix;
 mod apps;
@@ -19,6 +40,7 @@ mod harness;
 mod header_hygiene;
 mod http2;
 mod init;
+mod operations;
 mod own_pages;
 mod people;
 mod plain_listener;

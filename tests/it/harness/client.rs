@@ -174,18 +174,6 @@ impl Client {
     pub(crate) async fn wire(&self, server_name: &str) -> Wire {
         Wire::new(self.connect(server_name, &[b"http/1.1"]).await.unwrap())
     }
-
-    /// Writes `bytes` as they are and reads until the server closes the connection.
-    pub(crate) async fn raw(&self, server_name: &str, bytes: &[u8]) -> String {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let mut stream = self.connect(server_name, &[b"http/1.1"]).await.unwrap();
-        stream.write_all(bytes).await.unwrap();
-        let mut answer = Vec::new();
-        let read = tokio::time::timeout(super::PATIENCE, stream.read_to_end(&mut answer)).await;
-        // A close without close_notify is an error to rustls; what was read before it counts.
-        drop(read.expect("the server kept the connection open"));
-        String::from_utf8_lossy(&answer).into_owned()
-    }
 }
 
 pub(crate) async fn collect(response: http::Response<hyper::body::Incoming>) -> Answer {
