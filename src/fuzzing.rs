@@ -165,7 +165,8 @@ mod tests {
     /// Every committed input is run by the ordinary tests too.
     #[test]
     fn the_committed_corpora_hold() {
-        let targets: [(&str, fn(&[u8])); 5] = [
+        type Target = (&'static str, fn(&[u8]));
+        let targets: [Target; 5] = [
             ("admit_request", super::admit_request),
             ("host", super::host),
             ("forwarded", super::forwarded),

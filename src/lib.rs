@@ -44,3 +44,6 @@ pub mod cli;
 
 #[doc(hidden)]
 pub mod fuzzing;
+
+#[doc(hidden)]
+pub mod benching;

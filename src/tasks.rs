@@ -74,11 +74,13 @@ impl Tasks {
         &self.draining
     }
 
+    #[cfg(test)]
     /// How many tasks have panicked since the start.
     pub(crate) fn panics(&self) -> u64 {
         self.panics.load(Ordering::Relaxed)
     }
 
+    #[cfg(test)]
     /// How many tasks are running.
     pub(crate) fn running(&self) -> usize {
         self.tracker.len()

@@ -46,7 +46,10 @@ pub(crate) enum PeopleCall {
 pub(crate) enum Change {
     Disable,
     Enable,
-    Remove,
+    Remove {
+        /// Also makes their sealed entries in the audit log unreadable for ever.
+        erase: bool,
+    },
     /// Makes a fresh enrolment link.
     Enrol,
     TwoFactorReset {

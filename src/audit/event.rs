@@ -203,6 +203,7 @@ impl SecurityEvent {
         self
     }
 
+    #[cfg(test)]
     #[must_use]
     pub(crate) fn because(mut self, reason: Reason) -> Self {
         self.reason = Some(reason);
@@ -216,15 +217,12 @@ impl SecurityEvent {
         self
     }
 
+    #[cfg(test)]
     /// A fact that identifies a person; sealed.
     #[must_use]
     pub(crate) fn personal(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.personal.push((name, value.into()));
         self
-    }
-
-    pub(crate) const fn action(&self) -> Action {
-        self.action
     }
 
     pub(super) const fn at(&self) -> Timestamp {

@@ -20,21 +20,26 @@ const WINDOW: Duration = Duration::from_mins(5);
 #[derive(Debug)]
 pub(super) struct Headroom {
     least: u64,
+    warn: u64,
     free: u64,
     since: Option<(Instant, u64)>,
     /// How many of `WARN_BELOW` have been said.
     said: usize,
     low: bool,
+    /// Less than `warn` was free at the last look.
+    scarce: bool,
 }
 
 impl Headroom {
-    pub(super) const fn new(least: u64) -> Self {
+    pub(super) const fn new(least: u64, warn: u64) -> Self {
         Self {
             least,
+            warn,
             free: u64::MAX,
             since: None,
             said: 0,
             low: false,
+            scarce: false,
         }
     }
 
@@ -61,6 +66,16 @@ impl Headroom {
             tracing::info!("audit: there is room again in {}", folder.display());
         }
         self.low = low;
+        let scarce = free < self.warn;
+        if scarce && !self.scarce && !low {
+            tracing::warn!(
+                "audit: {} MiB left in {}; at {} MiB requests will be refused; free space or move the store",
+                free >> 20,
+                folder.display(),
+                self.least >> 20
+            );
+        }
+        self.scarce = scarce;
         let (began, had) = *self.since.get_or_insert((now, free));
         let passed = now.saturating_duration_since(began);
         if passed < WINDOW {
@@ -108,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_trouble_and_room_ends_it() {
-        let mut headroom = Headroom::new(100);
+        let mut headroom = Headroom::new(100, 200);
         let now = Instant::now();
         headroom.look(99, Path::new("/"), now);
         assert!(headroom.trouble().is_some());
@@ -117,8 +132,18 @@ mod tests {
     }
 
     #[test]
+    fn scarcity_is_noticed_before_it_is_trouble() {
+        let mut headroom = Headroom::new(100, 200);
+        let now = Instant::now();
+        headroom.look(200, Path::new("/"), now);
+        assert!(!headroom.scarce);
+        headroom.look(199, Path::new("/"), now);
+        assert!(headroom.scarce && headroom.trouble().is_none());
+    }
+
+    #[test]
     fn the_rate_tells_how_long_it_lasts() {
-        let mut headroom = Headroom::new(1_000);
+        let mut headroom = Headroom::new(1_000, 0);
         let now = Instant::now();
         headroom.look(101_000, Path::new("/"), now);
         headroom.look(91_000, Path::new("/"), now + Duration::from_secs(300));

@@ -4,7 +4,7 @@
 //! want of room. Whoever holds a [`Receipt`] has been admitted; there is no other way to get one.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 #[cfg(test)]
 use std::sync::atomic::AtomicBool;
@@ -58,6 +58,8 @@ pub(crate) struct Options {
     pub(crate) checkpoint: Duration,
     /// Free bytes below which requests are refused.
     pub(crate) min_free: u64,
+    /// Free bytes below which a warning is logged.
+    pub(crate) warn_free: u64,
     pub(crate) segment_bytes: u64,
     /// Requests under way and entries not yet written, together at most.
     pub(crate) queue: usize,
@@ -73,6 +75,7 @@ impl Options {
             flush: Duration::from_millis(100),
             checkpoint: Duration::from_secs(1),
             min_free: 256 << 20,
+            warn_free: 2 << 30,
             segment_bytes: 64 << 20,
             queue: 65_536,
         }
@@ -226,10 +229,6 @@ impl AuditLog {
 
     pub(crate) const fn sealer(&self) -> &Arc<Sealer> {
         &self.sealer
-    }
-
-    pub(crate) fn folder(&self) -> &Path {
-        &self.options.folder
     }
 
     /// Makes everything sealed for `person` unreadable for ever. Record a `user.erased` event beside it.

@@ -36,12 +36,12 @@ mod writer;
 pub(crate) use entry::{Admission, AnsweredBy, Probe, RequestEntry, Told, Verdict, Who};
 pub(crate) use event::{Action, Actor, SecurityEvent};
 pub(crate) use keyring::StoredKeyring;
-pub(crate) use log::{AuditLog, Durability, OnFailure, Options, Stats};
+pub(crate) use log::{AuditLog, Durability, OnFailure, Options};
 pub(crate) use queue::Unavailable;
 pub(crate) use record::Record;
-pub(crate) use recover::{OpenError, Recovery};
-pub(crate) use seal::{Keyring, KeyringError, Sealer};
-pub(crate) use slot::{Receipt, Refused, Slot};
+pub(crate) use recover::OpenError;
+pub(crate) use seal::{KeyringError, Sealer};
+pub(crate) use slot::{Receipt, Slot};
 
 #[cfg(test)]
 mod tests;

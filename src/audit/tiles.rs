@@ -7,10 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk;
-use super::tree::{
-    FullTile, Hash, ProofError, Subtrees, TILE_HEIGHT, TILE_WIDTH, Tree, partial_width,
-    perfect_root, tile_levels,
-};
+use super::tree::{FullTile, Hash, TILE_HEIGHT, TILE_WIDTH, Tree, partial_width, tile_levels};
 
 /// `067`, `x001/x234/067`: an index in groups of three digits.
 fn index_path(index: u64) -> String {
@@ -121,51 +118,10 @@ pub(super) fn read_leaves(folder: &Path, index: u64) -> Vec<Hash> {
         .unwrap_or_default()
 }
 
-/// Reads subtree hashes of a log of `size` entries, for proofs.
-#[derive(Debug, Clone)]
-pub(crate) struct StoredTree {
-    folder: PathBuf,
-    size: u64,
-}
-
-impl StoredTree {
-    pub(super) fn new(folder: PathBuf, size: u64) -> Self {
-        Self { folder, size }
-    }
-}
-
-impl Subtrees for StoredTree {
-    fn subtree(&self, level: u32, index: u64) -> Result<Hash, ProofError> {
-        let tile_level =
-            u8::try_from(level / TILE_HEIGHT).map_err(|_high| ProofError::OutOfRange)?;
-        let span = 1_u64 << (level % TILE_HEIGHT);
-        let first = index.checked_mul(span).ok_or(ProofError::OutOfRange)?;
-        let hashes_there = self
-            .size
-            .checked_shr(TILE_HEIGHT * u32::from(tile_level))
-            .unwrap_or(0);
-        if first + span > hashes_there {
-            return Err(ProofError::OutOfRange);
-        }
-        let tile = first >> TILE_HEIGHT;
-        let width = (hashes_there - (tile << TILE_HEIGHT)).min(256);
-        let hashes = read_tile(&self.folder, tile_level, tile, width).ok_or(ProofError::Missing)?;
-        let start = usize::try_from(first & 0xff).map_err(|_wide| ProofError::OutOfRange)?;
-        let end = start + usize::try_from(span).map_err(|_wide| ProofError::OutOfRange)?;
-        hashes
-            .get(start..end)
-            .map(perfect_root)
-            .ok_or(ProofError::Missing)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::tree::{
-        Hash, Tree, consistency_holds, consistency_proof, inclusion_holds, inclusion_proof,
-        leaf_hash,
-    };
-    use super::{StoredTree, index_path, restore, write_full, write_unfinished};
+    use super::super::tree::{Hash, Tree, leaf_hash};
+    use super::{index_path, restore, write_full, write_unfinished};
 
     #[test]
     fn indices_are_written_in_groups_of_three() {
@@ -179,36 +135,19 @@ mod tests {
     }
 
     #[test]
-    fn proofs_made_from_the_folder_hold() {
+    fn a_tree_is_restored_from_its_folder() {
         let folder = tempfile::tempdir().unwrap();
         let mut tree = Tree::default();
-        let mut earlier = Vec::new();
         for entry in 0..1_500 {
             let mut full = Vec::new();
             tree.push(leaf(entry), &mut full);
             write_full(folder.path(), &full).unwrap();
             if entry % 97 == 0 {
                 write_unfinished(folder.path(), &tree).unwrap();
-                earlier.push((tree.size(), tree.root()));
             }
         }
         write_unfinished(folder.path(), &tree).unwrap();
         let size = tree.size();
-        let stored = StoredTree::new(folder.path().to_owned(), size);
-        for entry in [0, 1, 255, 256, 1_279, 1_280, 1_499] {
-            let path = inclusion_proof(&stored, entry, size).unwrap();
-            assert!(inclusion_holds(
-                &leaf(entry),
-                entry,
-                size,
-                &path,
-                &tree.root()
-            ));
-        }
-        for (old, root) in earlier {
-            let path = consistency_proof(&stored, old, size).unwrap();
-            assert!(consistency_holds((old, &root), (size, &tree.root()), &path));
-        }
         assert_eq!(restore(folder.path(), size).unwrap(), tree);
         assert!(restore(folder.path(), size + 1).is_none());
     }

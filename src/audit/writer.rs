@@ -33,6 +33,7 @@ pub(super) struct Pace {
     flush: Duration,
     checkpoint: Duration,
     min_free: u64,
+    warn_free: u64,
     clock: Clock,
 }
 
@@ -42,6 +43,7 @@ impl Pace {
             flush: options.flush,
             checkpoint: options.checkpoint,
             min_free: options.min_free,
+            warn_free: options.warn_free,
             clock,
         }
     }
@@ -58,7 +60,7 @@ pub(super) fn start(
     let mut writer = Writer {
         engine,
         shared,
-        headroom: Headroom::new(pace.min_free),
+        headroom: Headroom::new(pace.min_free, pace.warn_free),
         pace,
         flushed: now,
         signed: now,

@@ -31,6 +31,7 @@ pub(crate) enum Presented<'a> {
     Conflicting,
 }
 
+#[cfg(test)]
 impl<'a> Presented<'a> {
     /// Repeating the same value is harmless; two values are not.
     pub(crate) fn of(values: impl IntoIterator<Item = &'a str>) -> Self {

@@ -122,8 +122,6 @@ pub(crate) enum BadCredential {
     Expired,
     #[error("the session was idle for too long")]
     Idle,
-    #[error("the account is disabled")]
-    Disabled,
     /// Two different values, or two kinds of credential, in one request.
     #[error("the request carries two different credentials")]
     Conflicting,

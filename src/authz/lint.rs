@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cedar_policy::pst::{EntityOrSlot, ResourceConstraint};
 use cedar_policy::{ActionConstraint, EntityUid, PrincipalConstraint};
 
-use crate::config::{At, Config, Problems, Subject};
+use crate::config::{At, Problems, Subject};
 
 use super::reads::Reads;
 use super::routes::RouteFacts;
@@ -26,30 +26,7 @@ pub(crate) struct Names {
     pub(crate) complete: bool,
 }
 
-impl Names {
-    /// What the configuration alone defines.
-    pub(crate) fn of(config: &Config) -> Self {
-        Self {
-            groups: config
-                .groups
-                .keys()
-                .map(|name| (name.clone(), None))
-                .collect(),
-            services: BTreeSet::new(),
-            tenants: config.tenants.keys().cloned().collect(),
-            complete: false,
-        }
-    }
-
-    /// Adds every group that people in the store are in, with their number; then no group is unknown any more.
-    pub(crate) fn with_people(mut self, groups: impl IntoIterator<Item = (String, usize)>) -> Self {
-        for (group, members) in groups {
-            self.groups.insert(group, Some(members));
-        }
-        self.complete = true;
-        self
-    }
-}
+impl Names {}
 
 /// Adds a warning for everything that validates and is surely not meant.
 pub(crate) fn check(rules: &[Rule], routes: &[RouteFacts], names: &Names, problems: &mut Problems) {

@@ -49,11 +49,6 @@ impl Permit {
         self.principal.as_ref()
     }
 
-    /// `None` for an act of administration.
-    pub(crate) const fn route(&self) -> Option<&RouteName> {
-        self.route.as_ref()
-    }
-
     /// The permits that were satisfied, sorted.
     pub(crate) fn policies(&self) -> &[PolicyId] {
         &self.policies

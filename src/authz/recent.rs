@@ -63,6 +63,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Recent<K, V> {
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         let sizes = self.shards.iter().map(|shard| {
             let shard = shard.lock();

@@ -93,7 +93,7 @@ impl FromStr for Timestamp {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Clock {
     System,
-    /// For tests and for `policy test`, whose cases fix the time.
+    #[cfg(test)]
     Fixed(Timestamp),
 }
 
@@ -101,6 +101,7 @@ impl Clock {
     pub(crate) fn now(self) -> Timestamp {
         match self {
             Self::System => jiff::Timestamp::now().into(),
+            #[cfg(test)]
             Self::Fixed(at) => at,
         }
     }

@@ -95,7 +95,7 @@ impl Place {
 /// The socket that a file names which as a whole cannot be used.
 fn written_socket(path: &Path) -> PathBuf {
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
     let written = text.parse::<toml::Table>().ok().and_then(|table| {
         let written = table.get("server")?.get("admin_socket")?.as_str()?;
         Some(folder.join(written))

@@ -214,6 +214,9 @@ pub(crate) enum User {
     Remove {
         /// Login name or e-mail address
         name: String,
+        /// Also make their entries in the audit log unreadable for ever; the log still verifies
+        #[arg(long)]
+        erase: bool,
     },
     /// Print a fresh one-use enrolment link
     Enrol {

@@ -39,7 +39,7 @@ pub(super) fn run(verb: &User, globals: &Globals) -> Result<Outcome, Failure> {
             "disabled; their sessions have ended",
         ),
         User::Enable { name } => change(globals, name, Change::Enable, "may sign in again"),
-        User::Remove { name } => remove(name, globals),
+        User::Remove { name, erase } => remove(name, *erase, globals),
         User::Enrol { name } => change(globals, name, Change::Enrol, ""),
         User::Import { file } => import(file, globals),
         User::TwoFactor(TwoFactor::Reset { name, reason }) => change(
@@ -102,7 +102,7 @@ fn change(globals: &Globals, name: &str, change: Change, done: &str) -> Result<O
     told(globals, reply, done)
 }
 
-fn remove(name: &str, globals: &Globals) -> Result<Outcome, Failure> {
+fn remove(name: &str, erase: bool, globals: &Globals) -> Result<Outcome, Failure> {
     let Reply::Person(person) = people(
         globals,
         PeopleCall::Show {
@@ -113,10 +113,15 @@ fn remove(name: &str, globals: &Globals) -> Result<Outcome, Failure> {
         return Err(unexpected());
     };
     let question = format!(
-        "Remove {} ({}) with password, second factor and {}? Entries in the audit log stay.",
+        "Remove {} ({}) with password, second factor and {}? {}",
         person.login,
         person.email,
-        counted(person.sessions, "session")
+        counted(person.sessions, "session"),
+        if erase {
+            "What the audit log says of them becomes unreadable for ever."
+        } else {
+            "Entries in the audit log stay."
+        }
     );
     if !globals.agrees(&question) {
         return Err(Failure::new(
@@ -127,7 +132,8 @@ fn remove(name: &str, globals: &Globals) -> Result<Outcome, Failure> {
             ),
         ));
     }
-    change(globals, &person.login, Change::Remove, "removed")
+    let done = if erase { "removed and erased" } else { "removed" };
+    change(globals, &person.login, Change::Remove { erase }, done)
 }
 
 /// Prints what a change led to: the link that it made, or that it is done.

@@ -154,19 +154,3 @@ fn assemble(document: Document, folder: &Path, sources: Vec<Source>) -> Config {
         telemetry: document.telemetry,
     }
 }
-
-/// For fuzzing: any bytes give a configuration or problems, and both can be shown.
-pub(crate) fn fuzz(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else {
-        return;
-    };
-    let mut problems = Problems::new();
-    let source = Source::new("fuzz.toml", text);
-    let config = compile(source, Path::new("/nonexistent"), &mut problems);
-    problems.settle();
-    let shown = (problems.render(false), problems.to_json(), config.is_some());
-    debug_assert!(
-        config.is_some() || !shown.0.is_empty(),
-        "a refusal says why"
-    );
-}

@@ -36,30 +36,26 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub(crate) use audit::{Audit, Durability, Format, Level, OnFailure, Telemetry};
-pub(crate) use auth::{Auth, Lockout, Password, Session};
-pub(crate) use check::{DEFAULT_TENANT, OWN_PATHS};
-pub(crate) use codes::{Code, find as find_code};
-pub(crate) use load::{Loaded, fuzz, load, locate};
+pub(crate) use auth::{Auth, Session};
+pub(crate) use check::DEFAULT_TENANT;
+pub(crate) use codes::find as find_code;
+pub(crate) use load::{Loaded, load, locate};
 pub(crate) use nearest::find as nearest;
 pub(crate) use problem::{Problem, Problems, Severity};
 pub(crate) use reference::{explain as explain_key, markdown as reference};
-pub(crate) use route::{
-    AuditPath, AuditQuery, Explain, HeaderKey, Identity, PathClass, Route, RouteAudit,
-    RouteHeaders, RouteSession,
-};
+pub(crate) use route::{AuditPath, AuditQuery, Explain, PathClass, Route};
 pub(crate) use rules::{By, Group, PolicyFiles, RateLimit, Tenant};
-pub(crate) use secret::{SecretFile, check_mode};
-pub(crate) use server::{Branding, HeaderNames, Limits, Server};
+pub(crate) use secret::check_mode;
+pub(crate) use server::{HeaderNames, Limits, Server};
 pub(crate) use source::{At, Source, Spanned};
 pub(crate) use starter::starter;
 pub(crate) use storage::Storage;
-pub(crate) use tls::{CertificateFile, Certificates, Hsts, Tls};
-pub(crate) use types::{
-    Bytes, Colour, CookieName, Database, HostPattern, PathPrefix, Profile, Protocols, Rate,
-    Subject, Target, TargetUrl, Timezone,
-};
-pub(crate) use units::{duration, show_duration, show_size, size};
-pub(crate) use upstream::{Balance, Upstream, UpstreamTimeout, UpstreamTls};
+pub(crate) use tls::{Certificates, Hsts, Tls};
+#[cfg(test)]
+pub(crate) use types::PathPrefix;
+pub(crate) use types::{Colour, HostPattern, Profile, Protocols, Subject, Target, TargetUrl};
+pub(crate) use units::{show_duration, size};
+pub(crate) use upstream::{Balance, Upstream};
 
 use crate::base::RouteName;
 use table::{Table as _, table};

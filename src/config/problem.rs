@@ -156,10 +156,6 @@ impl Problems {
         })
     }
 
-    pub(crate) fn merge(&mut self, other: Self) {
-        self.0.extend(other.0);
-    }
-
     /// Sorts by file and place, and drops repetitions and the warnings about what is an error already.
     pub(crate) fn settle(&mut self) {
         self.0.sort_by(|a, b| {

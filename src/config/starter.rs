@@ -1,6 +1,5 @@
 //! The first `portcullis.toml` of somebody who has none.
 
-use super::source::Source;
 use super::types::{HostPattern, TargetUrl};
 use crate::base::Authority;
 
@@ -88,17 +87,13 @@ fn name_for(host: &HostPattern, used: &[String]) -> String {
     name
 }
 
-/// The place of a whole text that was never a file, for problems about it.
-pub(crate) fn unsaved(text: &str) -> Source {
-    Source::new("portcullis.toml", text)
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use super::{starter, unsaved};
+    use super::starter;
     use crate::base::Authority;
+    use crate::config::Source;
     use crate::config::load::compile;
     use crate::config::{HostPattern, Problems, TargetUrl};
 
@@ -114,7 +109,11 @@ mod tests {
             .collect();
         let text = starter(&Authority::parse("login.example.com").unwrap(), &apps);
         let mut problems = Problems::new();
-        let config = compile(unsaved(&text), Path::new("/nonexistent"), &mut problems);
+        let config = compile(
+            Source::new("portcullis.toml", &text),
+            Path::new("/nonexistent"),
+            &mut problems,
+        );
         assert!(problems.is_empty(), "{}", problems.render(false));
         assert_eq!(config.unwrap().routes.len(), apps.len());
         text

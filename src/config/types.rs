@@ -189,6 +189,7 @@ impl PathPrefix {
         &self.0
     }
 
+    #[cfg(test)]
     /// `true` when `path` is this prefix or lies below it.
     pub(crate) fn covers(&self, path: &str) -> bool {
         self.0 == "/"

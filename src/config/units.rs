@@ -68,11 +68,6 @@ pub(crate) fn show_duration(value: Duration) -> String {
     show(u64::try_from(value.as_millis()).unwrap_or(u64::MAX), TIMES)
 }
 
-/// The shortest text that [`size`] reads as `bytes`.
-pub(crate) fn show_size(bytes: u64) -> String {
-    show(bytes, SIZES)
-}
-
 fn show(value: u64, units: &[(&str, u64)]) -> String {
     units
         .iter()
@@ -111,7 +106,7 @@ fn whole(digits: &str) -> Result<u64, UnitError> {
 mod tests {
     use std::time::Duration;
 
-    use super::{UnitError, duration, rate, show_duration, show_size, size};
+    use super::{UnitError, duration, rate, show_duration, size};
 
     #[test]
     fn durations_take_one_whole_number_and_one_unit() {
@@ -148,9 +143,6 @@ mod tests {
     fn what_is_shown_reads_back() {
         for text in ["250ms", "90s", "5m", "12h", "400d", "0ms"] {
             assert_eq!(show_duration(duration(text).unwrap()), text);
-        }
-        for text in ["1B", "32KiB", "1GiB"] {
-            assert_eq!(show_size(size(text).unwrap()), text);
         }
     }
 }

@@ -184,11 +184,19 @@ fn malformed(error: AdmitError, cx: &RequestContext) -> Mishap {
     if let AdmitError::BodyTooLarge { limit } = error {
         return Mishap::BodyTooLarge { limit };
     }
-    match error.reason() {
+    let limits = &cx.plan.config.server.limits;
+    if error == AdmitError::TargetTooLong {
+        return Mishap::TargetTooLong { limit: limits.target_bytes };
+    }
+    let (status, reason) = (error.status().as_u16(), error.reason());
+    if matches!(status, 417 | 501 | 502 | 505) {
+        return Mishap::Unsupported { status, reason };
+    }
+    match reason {
         Reason::AmbiguousTarget => Mishap::AmbiguousTarget,
         Reason::MisdirectedRequest => Mishap::Misdirected,
         Reason::HeadTooLarge => Mishap::HeadTooLarge {
-            limit: cx.plan.config.server.limits.header_bytes,
+            limit: limits.header_bytes,
         },
         Reason::MethodNotAllowed => Mishap::Method,
         Reason::RequestTimeout => Mishap::RequestTimeout,
@@ -214,6 +222,7 @@ fn upstream_failed(failed: &refusal::Failed) -> Mishap {
             limit: failed.route.body.bytes,
         },
         ErrorKind::Interrupted(Reason::RequestTimeout) => Mishap::RequestTimeout,
+        ErrorKind::Interrupted(Reason::SessionEnded) => Mishap::CredentialRejected,
         ErrorKind::Interrupted(_) => Mishap::Malformed,
     }
 }

@@ -21,7 +21,7 @@ use self::answer::Asked;
 use self::identity::statements;
 use self::record::{Ledger, Record, admission};
 use self::refusal::{Denied, Failed, Refusal};
-use crate::audit::{AnsweredBy, AuditLog};
+use crate::audit::{self, AnsweredBy, AuditLog};
 use crate::authn::cookie::Presented;
 use crate::authn::session::rules::SessionRules;
 use crate::authn::{Authenticator, Authn, BadCredential};
@@ -66,6 +66,14 @@ struct Carried {
     tunnel: Option<(Tunnel, Duration)>,
 }
 
+/// Who may go where, and the proof.
+#[derive(Clone, Copy)]
+struct Granted<'a> {
+    authn: &'a Authn,
+    permit: &'a Permit,
+    route: &'a Arc<Route>,
+}
+
 impl Gateway {
     pub(crate) fn new(shared: Arc<Shared>, tasks: Tasks) -> Self {
         Self {
@@ -80,6 +88,11 @@ impl Gateway {
         self.shared.plan.load().config.server.limits.clone()
     }
 
+    /// What refusals say that the connection makes before there is a request.
+    pub(crate) fn transport_security(&self) -> HeaderValue {
+        self.shared.plan.load().message.hsts.clone()
+    }
+
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.shared.ledger.metrics
     }
@@ -87,7 +100,7 @@ impl Gateway {
     /// Records a request that could not be parsed and was answered before anybody else could see it.
     pub(crate) fn unparsed(&self, peer: Arc<Peer>, reason: Reason, status: u16) {
         let plan = self.shared.plan.load_full();
-        let facts = self.facts(&http::HeaderMap::new(), peer, &plan);
+        let facts = self.facts(&HeaderMap::new(), peer, &plan);
         if let Ok(slot) = self.shared.audit.reserve() {
             let record = Record::open(
                 slot,
@@ -187,8 +200,12 @@ impl Gateway {
                 principal,
             }))
         })?;
-        self.forward(request, (&authn, &permit), &route, cx, record)
-            .await
+        let granted = Granted {
+            authn: &authn,
+            permit: &permit,
+            route: &route,
+        };
+        self.forward(request, granted, cx, record).await
     }
 
     /// Everything that is still known when the log cannot take an entry: nothing is served.
@@ -196,7 +213,7 @@ impl Gateway {
         &self,
         asked: &Asked,
         cx: &RequestContext,
-        error: crate::audit::Unavailable,
+        error: audit::Unavailable,
     ) -> Response<Body> {
         let refusal = Refusal::from(error);
         answer::log(&refusal, cx);
@@ -271,12 +288,16 @@ impl Gateway {
     async fn forward(
         &self,
         request: CleanRequest,
-        (authn, permit): (&Authn, &Permit),
-        route: &Arc<Route>,
+        granted: Granted<'_>,
         cx: &RequestContext,
         record: &mut Record,
     ) -> Result<Carried, Refusal> {
         let RequestContext { facts, plan } = cx;
+        let Granted {
+            authn,
+            permit,
+            route,
+        } = granted;
         let principal = authn.principal();
         let said = statements(
             &self.shared.assertions,
@@ -356,7 +377,8 @@ impl Gateway {
                 .insert(cx.plan.config.server.headers.request_id.clone(), id);
         }
         if let Some((tunnel, idle)) = tunnel {
-            self.relay(tunnel, idle, record);
+            let interval = cx.plan.config.audit.stream_interval;
+            self.relay(tunnel, (idle, interval), record);
             return response;
         }
         let (head, body) = response.into_parts();
@@ -367,12 +389,21 @@ impl Gateway {
         Response::from_parts(head, Body::wrap(watched))
     }
 
-    /// Carries an upgraded stream until it ends; its entry is written then.
-    fn relay(&self, tunnel: Tunnel, idle: Duration, mut record: Record) {
+    /// Carries an upgraded stream until it ends; the request's entry is written then. That it was opened and that it
+    /// goes on is recorded meanwhile (D40).
+    fn relay(&self, tunnel: Tunnel, (idle, interval): (Duration, Duration), mut record: Record) {
+        let log = Arc::clone(&self.shared.audit);
         let streams = self.shared.ledger.metrics.streams_active.clone();
         streams.inc();
         drop(self.tasks.spawn("upgraded-stream", async move {
-            let end = tunnel.run(idle).await;
+            log.record(record.stream(audit::Action::StreamOpened));
+            let mut run = std::pin::pin!(tunnel.run(idle));
+            let end = loop {
+                match tokio::time::timeout(interval, run.as_mut()).await {
+                    Ok(end) => break end,
+                    Err(_elapsed) => log.record(record.stream(audit::Action::StreamContinues)),
+                }
+            };
             streams.dec();
             if end == TunnelEnd::SessionEnded {
                 record.refused(Reason::SessionEnded);

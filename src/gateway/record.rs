@@ -10,7 +10,8 @@ use std::time::Duration;
 use http::{HeaderMap, Request, Version, header};
 
 use crate::audit::{
-    Admission, AnsweredBy, Probe, Receipt, RequestEntry, Slot, Told, Unavailable, Verdict, Who,
+    Action, Admission, AnsweredBy, Probe, Receipt, RequestEntry, SecurityEvent, Slot, Told,
+    Unavailable, Verdict, Who,
 };
 use crate::authn::{Authn, Principal};
 use crate::authz::{Decision, Denial, Permit};
@@ -163,6 +164,26 @@ impl Record {
         let (upstream, target) = (upstream.to_owned(), target.unwrap_or_default().to_owned());
         self.note(|entry| entry.upstream = Some((upstream, target)));
         self.meter = meter;
+    }
+
+    /// A word on the stream that the request became, while it has no entry of its own yet.
+    pub(crate) fn stream(&self, action: Action) -> SecurityEvent {
+        let mut event = SecurityEvent::new(self.ledger.clock.now(), action);
+        if let Some(entry) = self.entry.as_deref() {
+            event = event.in_request(entry.id);
+            if let Some(who) = &entry.who {
+                event = event.about(who.clone());
+            }
+            if let Some(route) = &entry.route {
+                event = event.route(route.clone());
+            }
+        }
+        if let Some(meter) = &self.meter {
+            event = event
+                .detail("portcullis.stream.bytes_up", meter.up().to_string())
+                .detail("portcullis.stream.bytes_down", meter.down().to_string());
+        }
+        event
     }
 
     /// The head of the answer is ready.

@@ -65,7 +65,6 @@ impl Refusal {
                 BadCredential::Unknown
                 | BadCredential::Expired
                 | BadCredential::Idle
-                | BadCredential::Disabled
                 | BadCredential::Malformed,
             ) => Reason::CredentialRejected,
             Self::Denied(denied) => denied.denial.reason,

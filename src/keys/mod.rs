@@ -12,18 +12,16 @@ mod password_policy;
 pub(crate) mod random;
 mod seal;
 mod sign;
-mod verify;
 
 use std::sync::Once;
 
 pub(crate) use error::KeyError;
 pub(crate) use master::{MacKey, MasterKey};
 pub(crate) use note::{NoteSigner, NoteVerifier};
-pub(crate) use password::{PasswordError, PasswordHasher, Verdict, check_phc};
+pub(crate) use password::{PasswordError, PasswordHasher, check_phc};
 pub(crate) use password_policy::{PasswordPolicy, WeakPassword};
 pub(crate) use seal::SealingKey;
 pub(crate) use sign::{TokenSigner, TokenType};
-pub(crate) use verify::{Expected, TokenError};
 
 /// Chooses aws-lc-rs for TLS and for tokens, once per process.
 ///

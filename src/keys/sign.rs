@@ -1,4 +1,4 @@
-//! ES256 token signing: identity assertions, hand-over codes, access tokens.
+//! ES256 token signing: identity assertions.
 //!
 //! Keys take turns: a new one is published before it signs, an old one stays published until every token under it
 //! has expired. Which claims a token carries is decided elsewhere; a token of one type never passes for another.
@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use data_encoding::BASE64;
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -22,27 +22,20 @@ const CONTEXT: &[u8] = b"token-signer\0";
 pub(crate) enum TokenType {
     /// Who is asking, for the service behind.
     Assertion,
-    /// A sign-in on its way from the portal to an app's host.
-    HandOver,
-    /// A program's right to call.
-    Access,
 }
 
 impl TokenType {
     pub(crate) const fn typ(self) -> &'static str {
         match self {
             Self::Assertion => "portcullis-assertion+jwt",
-            Self::HandOver => "portcullis-hand-over+jwt",
-            Self::Access => "portcullis-access+jwt",
         }
     }
 }
 
 /// One key pair and its times.
-pub(super) struct Pair {
+struct Pair {
     kid: String,
     signing: EncodingKey,
-    pub(super) verifying: DecodingKey,
     public: Jwk,
     signs_from: Timestamp,
     kept_until: Option<Timestamp>,
@@ -179,13 +172,6 @@ impl TokenSigner {
         serde_json::to_string(&JwkSet { keys })
             .map_err(|_impossible| KeyError::Unreadable("token signing key"))
     }
-
-    /// The published key with this id.
-    pub(super) fn pair(&self, kid: &str, now: Timestamp) -> Option<&Pair> {
-        self.pairs
-            .iter()
-            .find(|pair| pair.kid == kid && pair.is_published(now))
-    }
 }
 
 impl Pair {
@@ -211,11 +197,9 @@ impl Pair {
             .map_err(unreadable)?;
         public.common.public_key_use = Some(PublicKeyUse::Signature);
         public.common.key_id = Some(kid.clone());
-        let verifying = DecodingKey::from_jwk(&public).map_err(unreadable)?;
         Ok(Self {
             kid,
             signing,
-            verifying,
             public,
             signs_from,
             kept_until,
@@ -244,5 +228,134 @@ impl Pair {
 
     fn is_published(&self, now: Timestamp) -> bool {
         self.kept_until.is_none_or(|until| now < until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use data_encoding::BASE64URL_NOPAD;
+    use jsonwebtoken::jwk::JwkSet;
+    use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+    use serde_json::{Value, json};
+
+    use super::{TokenSigner, TokenType};
+    use crate::base::Timestamp;
+    use crate::keys::MasterKey;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
+
+    fn signer() -> TokenSigner {
+        TokenSigner::generate(NOW).unwrap()
+    }
+
+    fn signed(signer: &TokenSigner, at: Timestamp) -> String {
+        let claims = json!({"sub": "u-1"});
+        signer.sign(TokenType::Assertion, &claims, at).unwrap()
+    }
+
+    fn header_of(token: &str) -> Value {
+        let part = token.split('.').next().unwrap();
+        serde_json::from_slice(&BASE64URL_NOPAD.decode(part.as_bytes()).unwrap()).unwrap()
+    }
+
+    /// As an upstream does it: with the published key that the token names.
+    fn verifies(token: &str, jwks: &str) -> bool {
+        let set: JwkSet = serde_json::from_str(jwks).unwrap();
+        let header = header_of(token);
+        let Some(key) = set.find(header["kid"].as_str().unwrap()) else {
+            return false;
+        };
+        let mut rules = Validation::new(Algorithm::ES256);
+        rules.validate_exp = false;
+        rules.required_spec_claims.clear();
+        let key = DecodingKey::from_jwk(key).unwrap();
+        jsonwebtoken::decode::<Value>(token, &key, &rules).is_ok()
+    }
+
+    #[test]
+    fn the_header_names_type_algorithm_and_key_only() {
+        let signer = signer();
+        let jwks: Value = serde_json::from_str(&signer.jwks(NOW).unwrap()).unwrap();
+        assert_eq!(
+            header_of(&signed(&signer, NOW)),
+            json!({"typ": "portcullis-assertion+jwt", "alg": "ES256", "kid": jwks["keys"][0]["kid"]})
+        );
+    }
+
+    #[test]
+    fn the_published_key_verifies_what_was_signed_and_another_signer_s_does_not() {
+        let signer = signer();
+        let token = signed(&signer, NOW);
+        assert!(verifies(&token, &signer.jwks(NOW).unwrap()));
+        let other = self::signer().jwks(NOW).unwrap();
+        assert!(!verifies(&token, &other));
+    }
+
+    #[test]
+    fn keys_survive_sealing_and_only_under_their_master_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let master = MasterKey::open_or_create(&folder.path().join("one.key")).unwrap();
+        let other = MasterKey::open_or_create(&folder.path().join("two.key")).unwrap();
+        let signer = signer();
+        let sealed = signer.sealed(&master).unwrap();
+        let again = TokenSigner::open(&master, &sealed).unwrap();
+        assert_eq!(again.jwks(NOW).unwrap(), signer.jwks(NOW).unwrap());
+        assert!(TokenSigner::open(&other, &sealed).is_err());
+    }
+
+    #[test]
+    fn the_key_set_is_public_and_its_ids_are_thumbprints() {
+        let set: Value = serde_json::from_str(&signer().jwks(NOW).unwrap()).unwrap();
+        let key = &set["keys"][0];
+        assert_eq!(key["kty"], "EC");
+        assert_eq!(key["crv"], "P-256");
+        assert_eq!(key["use"], "sig");
+        assert_eq!(key["alg"], "ES256");
+        assert!(key.get("d").is_none());
+        // RFC 7638 section 3.2: the required members of an EC key in lexicographic order.
+        let (x, y) = (key["x"].as_str().unwrap(), key["y"].as_str().unwrap());
+        let canonical = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
+        let thumbprint = BASE64URL_NOPAD.encode(&crate::keys::sha256(canonical.as_bytes()));
+        assert_eq!(key["kid"], thumbprint.as_str());
+    }
+
+    #[test]
+    fn a_rotated_key_is_published_before_it_signs_and_the_old_one_after_it_signed() {
+        let day = Duration::from_secs(86_400);
+        let old = signer();
+        let both = old.rotated(NOW, day, 7 * day).unwrap();
+        let kids = |at: Timestamp| -> Vec<String> {
+            let set: Value = serde_json::from_str(&both.jwks(at).unwrap()).unwrap();
+            let keys = set["keys"].as_array().unwrap();
+            keys.iter()
+                .map(|key| key["kid"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        let used_at = |at| {
+            header_of(&signed(&both, at))["kid"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        };
+        let published = kids(NOW);
+        assert_eq!(published.len(), 2);
+        assert_eq!(used_at(NOW), published[0]);
+        assert_eq!(used_at(NOW.plus(day)), published[1]);
+        assert_eq!(both.newest_from(), NOW.plus(day));
+        assert_eq!(kids(NOW.plus(8 * day - Duration::from_secs(1))).len(), 2);
+        assert_eq!(kids(NOW.plus(8 * day)), [published[1].clone()]);
+        assert!(verifies(&signed(&old, NOW), &both.jwks(NOW).unwrap()));
+    }
+
+    #[test]
+    fn a_clock_behind_the_first_key_still_finds_a_key() {
+        let signer = signer();
+        let early = NOW.minus(Duration::from_secs(3600));
+        assert!(verifies(
+            &signed(&signer, early),
+            &signer.jwks(NOW).unwrap()
+        ));
     }
 }

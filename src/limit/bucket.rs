@@ -87,6 +87,7 @@ impl<K: Hash + Eq + Clone, C: Clock> Bucket<K, C> {
         self.limiter.retain_recent();
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.limiter.len()
     }

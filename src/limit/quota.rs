@@ -138,6 +138,7 @@ impl Rule {
         }
     }
 
+    #[cfg(test)]
     fn len(&self) -> usize {
         match self {
             Self::Address(named) => named.bucket.len(),
@@ -227,6 +228,7 @@ impl Limits {
         }
     }
 
+    #[cfg(test)]
     /// Keys that are remembered, all together.
     pub(crate) fn entries(&self) -> usize {
         let named: usize = self.named.values().map(Rule::len).sum();

@@ -65,6 +65,15 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
     }
 }
 
+/// The same, but `Trailer` stays: the next connection needs the announcement, and hyper sends no trailer without one.
+pub(crate) fn strip_but_announced(headers: &mut HeaderMap) {
+    let announced = headers.remove(header::TRAILER);
+    strip(headers);
+    if let Some(announced) = announced {
+        headers.insert(header::TRAILER, announced);
+    }
+}
+
 /// Removes from trailers what must not be there (RFC 9110 section 6.5.1) and what only the edge may say.
 pub(crate) fn strip_trailers(trailers: &mut HeaderMap, reserved: &Reserved) {
     strip(trailers);

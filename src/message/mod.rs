@@ -15,12 +15,12 @@ pub(crate) mod identity;
 pub(crate) mod method;
 pub(crate) mod navigation;
 pub(crate) mod onward;
-pub(crate) mod redact;
 pub(crate) mod rules;
 pub(crate) mod security;
 pub(crate) mod target;
 pub(crate) mod upgrade;
 pub(crate) mod watch;
+pub(crate) mod wire;
 
 pub(crate) use admit::CleanRequest;
 pub(crate) use body::{Body, BodyError};

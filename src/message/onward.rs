@@ -5,9 +5,10 @@
 
 use std::net::IpAddr;
 
+use http::Method;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
-use http::{Method, Version};
+use http_body::Body as _;
 
 use super::admit::{CleanRequest, Parts};
 use super::forwarded::{self, Edge};
@@ -21,7 +22,6 @@ pub(crate) struct Onward {
     pub(crate) method: Method,
     /// The client's bytes.
     pub(crate) target: PathAndQuery,
-    pub(crate) authority: Authority,
     /// Has `Host` written from the authority; no `Content-Length`, whose value is the body's own.
     pub(crate) headers: HeaderMap,
     pub(crate) body: Body,
@@ -44,7 +44,12 @@ impl CleanRequest {
             upgrade,
         } = self.into_parts();
         let wants_trailers = wants_trailers(&headers);
-        hop::strip(&mut headers);
+        // A body of known length has no trailers.
+        if body.size_hint().exact().is_none() {
+            hop::strip_but_announced(&mut headers);
+        } else {
+            hop::strip(&mut headers);
+        }
         rules.cookies.strip_request(&mut headers);
         headers.remove(header::CONTENT_LENGTH);
         // hyper has answered or will answer the client's expectation itself.
@@ -64,7 +69,6 @@ impl CleanRequest {
         Onward {
             method,
             target: target.path_and_query().clone(),
-            authority,
             headers,
             body,
             upgrade,
@@ -104,11 +108,6 @@ fn write_host(authority: &Authority, headers: &mut HeaderMap) {
         Ok(host) => headers.insert(header::HOST, host),
         Err(_) => headers.remove(header::HOST),
     };
-}
-
-/// An HTTP/1.0 client gets no persistent connection (RFC 9112 section 9.3).
-pub(crate) fn ends_connection(version: Version) -> bool {
-    version == Version::HTTP_10
 }
 
 #[cfg(test)]

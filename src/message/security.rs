@@ -56,7 +56,7 @@ pub(crate) fn from_upstream(
     let protocol = (status == StatusCode::SWITCHING_PROTOCOLS)
         .then(|| headers.get(header::UPGRADE).cloned())
         .flatten();
-    hop::strip(headers);
+    hop::strip_but_announced(headers);
     if let Some(protocol) = protocol {
         headers.insert(header::UPGRADE, protocol);
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));

@@ -22,6 +22,7 @@ pub(crate) struct UpgradeRequest {
 }
 
 impl UpgradeRequest {
+    #[cfg(test)]
     pub(crate) fn is_websocket(&self) -> bool {
         self.protocols.iter().any(|protocol| protocol == WEBSOCKET)
     }

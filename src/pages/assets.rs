@@ -88,7 +88,8 @@ pub(crate) fn find(path: &str, brand: &Brand) -> Option<Asset> {
 #[cfg(test)]
 mod tests {
     use super::{find, fixed};
-    use crate::pages::{Brand, BrandError};
+    use crate::pages::Brand;
+    use crate::pages::frame::BrandError;
 
     #[test]
     fn the_style_sheet_keeps_to_its_size() {

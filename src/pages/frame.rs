@@ -186,11 +186,6 @@ impl Moment {
         Self::formatted(at, zone, "%-d %b %Y, %H:%M %Z")
     }
 
-    /// `09:14 CET`, for a moment that is not far away.
-    pub(crate) fn clock(at: Timestamp, zone: &TimeZone) -> Self {
-        Self::formatted(at, zone, "%H:%M %Z")
-    }
-
     fn formatted(at: Timestamp, zone: &TimeZone, format: &str) -> Self {
         Self {
             text: at

@@ -32,6 +32,14 @@ pub(crate) enum Mishap {
     HeadTooLarge {
         limit: u64,
     },
+    TargetTooLong {
+        limit: u64,
+    },
+    /// A method, version, coding or expectation that nobody here knows: 417, 501, 502 for a loop, or 505.
+    Unsupported {
+        status: u16,
+        reason: Reason,
+    },
     Misdirected,
     RateLimited {
         wait: Duration,
@@ -79,7 +87,8 @@ impl Mishap {
             Self::Method => Reason::MethodNotAllowed,
             Self::RequestTimeout => Reason::RequestTimeout,
             Self::BodyTooLarge { .. } => Reason::BodyTooLarge,
-            Self::HeadTooLarge { .. } => Reason::HeadTooLarge,
+            Self::HeadTooLarge { .. } | Self::TargetTooLong { .. } => Reason::HeadTooLarge,
+            Self::Unsupported { reason, .. } => *reason,
             Self::Misdirected => Reason::MisdirectedRequest,
             Self::RateLimited { .. } => Reason::RateLimited,
             Self::Defect => Reason::Defect,
@@ -107,6 +116,8 @@ impl Mishap {
             Self::Misdirected => 421,
             Self::RateLimited { .. } => 429,
             Self::HeadTooLarge { .. } => 431,
+            Self::TargetTooLong { .. } => 414,
+            Self::Unsupported { status, .. } => *status,
             Self::Defect => 500,
             Self::Unreachable { .. } | Self::Untrusted { .. } | Self::BadAnswer { .. } => 502,
             Self::AuditUnavailable
@@ -144,6 +155,8 @@ impl Mishap {
             | Self::RequestTimeout
             | Self::BodyTooLarge { .. }
             | Self::HeadTooLarge { .. }
+            | Self::TargetTooLong { .. }
+            | Self::Unsupported { .. }
             | Self::Misdirected
             | Self::RateLimited { .. }
             | Self::Defect
@@ -188,6 +201,12 @@ impl Mishap {
             let limit = words::size(*limit);
             return Some(format!(
                 "What was sent is larger than the {limit} allowed here."
+            ));
+        }
+        if let Self::TargetTooLong { limit } = self {
+            let limit = words::size(*limit);
+            return Some(format!(
+                "The address asked for is longer than the {limit} allowed here."
             ));
         }
         if let Self::HeadTooLarge { limit } = self {
@@ -270,6 +289,16 @@ impl Mishap {
                 "That is too large",
                 "",
                 "Send less at once, or ask for a higher limit on this app.",
+            ),
+            Self::TargetTooLong { .. } => (
+                "The address is too long",
+                "",
+                "Open the app from its start page and go on from there.",
+            ),
+            Self::Unsupported { .. } => (
+                "The request asks for something unknown here",
+                "Its method, version, coding or expectation is not supported.",
+                "Check the program that sent it.",
             ),
             Self::HeadTooLarge { .. } => (
                 "The request's head is too large",

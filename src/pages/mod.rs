@@ -27,8 +27,8 @@ pub(crate) use enrol::{
     CodesPage, EnrolPassword, EnrolTotp, EnrolWelcome, LinkState, LinkUnusable, Progress, Purpose,
     Step, codes_as_text,
 };
-pub(crate) use frame::{Brand, BrandError, Form, FormError, Frame, Moment, Theme, Visitor};
-pub(crate) use mishap::{Mishap, Told};
+pub(crate) use frame::{Brand, Form, FormError, Frame, Moment, Theme, Visitor};
+pub(crate) use mishap::Mishap;
 pub(crate) use problem::{CONTENT_TYPE as PROBLEM_JSON, Problem};
 pub(crate) use qr::Qr;
 pub(crate) use sign_in::{

@@ -2,10 +2,6 @@
 //!
 //! Only the form of an answer depends on it, never what is answered. A wrong guess costs comfort, not safety.
 
-use http::HeaderMap;
-
-use crate::message::navigation;
-
 /// The form of an answer that Portcullis gives itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
@@ -13,15 +9,4 @@ pub(crate) enum Style {
     Page,
     /// `application/problem+json` (RFC 9457), for everything else.
     Problem,
-}
-
-impl Style {
-    /// Reads it from the headers of the request.
-    pub(crate) fn wanted_by(headers: &HeaderMap) -> Self {
-        if navigation::wants_page(headers) {
-            Self::Page
-        } else {
-            Self::Problem
-        }
-    }
 }

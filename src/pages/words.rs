@@ -106,10 +106,11 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{bytes} bytes")
 }
 
-/// A TOTP secret or a code in groups of four, as people copy them.
+/// A TOTP secret or a code in groups of four, as people copy them; spaces it already has do not count.
 pub(crate) fn in_groups(text: &str) -> String {
     let mut grouped = String::new();
-    for (place, letter) in text.chars().enumerate() {
+    let letters = text.chars().filter(|letter| !letter.is_whitespace());
+    for (place, letter) in letters.enumerate() {
         if place > 0 && place % 4 == 0 {
             grouped.push(' ');
         }

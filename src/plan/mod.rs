@@ -14,7 +14,7 @@ use data_encoding::HEXLOWER;
 
 use crate::authn::rules::Rules as AuthnRules;
 use crate::authz::Policies;
-use crate::authz::cases::{Case, Report};
+use crate::authz::cases::Report;
 use crate::base::{Authority, Host};
 use crate::config::{self, Config, Loaded, Problems};
 use crate::keys;
@@ -41,8 +41,7 @@ pub(crate) struct Plan {
     pub(crate) limits: Limits,
     pub(crate) routes: RouteTable,
     pub(crate) policies: Policies,
-    /// The policy tests, and what they said: all of them passed.
-    pub(crate) cases: Vec<Case>,
+    /// What the policy tests said: all of them passed.
     pub(crate) tested: Report,
     pub(crate) brand: Arc<Brand>,
     upstreams: Groups,
@@ -104,7 +103,6 @@ impl Plan {
             limits: Limits::compile(&config, previous.map(|plan| &plan.limits)),
             routes,
             policies,
-            cases,
             tested,
             brand: Arc::new(brand),
             upstreams,
@@ -217,7 +215,7 @@ fn brand(config: &Config, problems: &mut Problems) -> Option<Brand> {
     Some(brand)
 }
 
-fn digest<'a>(texts: impl Iterator<Item = impl AsRef<str> + 'a>) -> Arc<str> {
+fn digest(texts: impl Iterator<Item = impl AsRef<str>>) -> Arc<str> {
     let mut all = Vec::new();
     for text in texts {
         all.extend_from_slice(text.as_ref().as_bytes());

@@ -77,6 +77,9 @@ fn tile(visit: &Visit<'_>, person: &Arc<Principal>, route: &Route) -> Option<Til
     let HostPattern::Exact(host) = &route.host else {
         return None;
     };
+    if route.hidden {
+        return None;
+    }
     let path = start_of(route);
     let question = AccessRequest {
         caller: Caller::Person(person),
@@ -94,7 +97,7 @@ fn tile(visit: &Visit<'_>, person: &Arc<Principal>, route: &Route) -> Option<Til
         Decision::Deny(denial) if matches!(denial.remedy, Remedy::StepUp(_)) => {
             Access::NeedsConfirm
         }
-        Decision::Deny(denial) if route.hidden || denial.hide || route.explain == Explain::None => {
+        Decision::Deny(denial) if denial.hide || route.explain == Explain::None => {
             return None;
         }
         Decision::Deny(denial) => Access::Locked { why: why(&denial) },

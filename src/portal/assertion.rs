@@ -144,6 +144,11 @@ impl Assertions {
         Ok(value)
     }
 
+    /// Signs with `signer` from now on; what was signed before stays remembered and valid.
+    pub(crate) fn replace_signer(&self, signer: TokenSigner) {
+        self.signer.store(Arc::new(signer));
+    }
+
     /// Forgets what has run out; wants to be called about once a minute.
     pub(crate) fn sweep(&self, now: Timestamp) {
         self.remembered.retain(|_, held| held.until > now);

@@ -18,8 +18,6 @@ pub(crate) struct Route {
     pub(crate) name: RouteName,
     pub(crate) title: String,
     pub(crate) description: Option<String>,
-    pub(crate) tenant: String,
-    pub(crate) labels: Vec<String>,
     pub(crate) host: HostPattern,
     /// `/`, or `/` and segments without a slash at the end.
     pub(crate) prefix: String,
@@ -77,12 +75,6 @@ impl Route {
             name: written.name.clone(),
             title: written.title().to_owned(),
             description: written.description.clone(),
-            tenant: written.tenant.value.clone(),
-            labels: written
-                .labels
-                .iter()
-                .map(|label| label.value.clone())
-                .collect(),
             host: written.host.value.clone(),
             prefix: written.path.as_str().to_owned(),
             upstream: written.upstream.value.clone(),

@@ -102,11 +102,13 @@ impl Gate {
         })
     }
 
+    #[cfg(test)]
     /// Connections open now.
     pub(crate) fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }
 
+    #[cfg(test)]
     /// Connections closed at once because a cap was reached.
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)

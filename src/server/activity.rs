@@ -4,8 +4,8 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,6 +14,10 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::accept::Pass;
+use crate::message::AdmitError;
+
+/// Places of [`Activity::unsent`]: a stream that is still in the oldest one when its turn comes has waited too long.
+const AGES: usize = 4;
 
 /// Counters of one connection.
 #[derive(Debug, Default)]
@@ -23,6 +27,13 @@ pub(super) struct Activity {
     read: AtomicU64,
     /// `read` when the last request ended: more than that is the beginning of the next.
     read_at_rest: AtomicU64,
+    /// The connection speaks another protocol from here on.
+    switched: AtomicBool,
+    /// A message was refused on the wire, before hyper could read it.
+    refused: OnceLock<AdmitError>,
+    /// Answers whose next piece waits for the client to take the one before, by when that began.
+    unsent: [AtomicUsize; AGES],
+    age: AtomicUsize,
 }
 
 /// What a connection has overstepped.
@@ -32,6 +43,17 @@ pub(super) enum Overdue {
     Head,
     /// There was no request for the idle time.
     Idle,
+    /// The client does not take the answer it asked for.
+    Send,
+}
+
+/// How long a connection may take for what.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// `None` leaves this one to others.
+    pub(super) head: Option<Duration>,
+    pub(super) idle: Duration,
+    pub(super) send: Duration,
 }
 
 impl Activity {
@@ -52,15 +74,57 @@ impl Activity {
         self.served.load(Ordering::Relaxed) == 0 || self.read.load(Ordering::Relaxed) > rest
     }
 
-    /// Ends when a limit is overstepped, by less than half of it. `head: None` leaves the first limit to others.
-    pub(super) async fn overdue(&self, head: Option<Duration>, idle: Duration) -> Overdue {
-        let tick = head.unwrap_or(idle).min(idle) / 2;
-        let (mut waiting, mut reading) = (Duration::ZERO, Duration::ZERO);
+    pub(super) fn is_busy(&self) -> bool {
+        self.running.load(Ordering::Relaxed) > 0
+    }
+
+    pub(super) fn has_switched(&self) -> bool {
+        self.switched.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn switch(&self) {
+        self.switched.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn refuse(&self, why: AdmitError) {
+        self.refused.get_or_init(|| why);
+    }
+
+    pub(super) fn refused(&self) -> Option<AdmitError> {
+        self.refused.get().copied()
+    }
+
+    fn unsent(&self, age: usize) -> Option<&AtomicUsize> {
+        self.unsent.get(age % AGES)
+    }
+
+    /// Makes waiting answers older; `true` when one of them has waited through all ages.
+    fn grow_older(&self) -> bool {
+        let age = self.age.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        self.unsent(age)
+            .is_some_and(|oldest| oldest.load(Ordering::Relaxed) > 0)
+    }
+
+    /// Ends when a limit is overstepped, by less than half of it.
+    pub(super) async fn overdue(&self, patience: Patience) -> Overdue {
+        let Patience { head, idle, send } = patience;
+        // An answer that waits through three full ages has waited for `send`.
+        let age = send / 3;
+        let tick = head.unwrap_or(idle).min(idle).min(age * 2) / 2;
+        let (mut waiting, mut reading, mut sending) =
+            (Duration::ZERO, Duration::ZERO, Duration::ZERO);
         let mut before = self.served.load(Ordering::Relaxed);
         loop {
             tokio::time::sleep(tick).await;
+            sending += tick;
+            if sending >= age {
+                sending = Duration::ZERO;
+                if self.grow_older() {
+                    return Overdue::Send;
+                }
+            }
             let served = self.served.load(Ordering::Relaxed);
-            if self.running.load(Ordering::Relaxed) > 0 || served != before {
+            if self.is_busy() || served != before {
                 (waiting, reading) = (Duration::ZERO, Duration::ZERO);
                 before = served;
                 continue;
@@ -101,12 +165,39 @@ impl Drop for Busy {
 #[derive(Debug)]
 pub(crate) struct Tracked<B> {
     body: B,
-    _busy: Busy,
+    busy: Busy,
+    /// The age at which a piece was handed over and the next one not yet asked for.
+    unsent: Option<usize>,
 }
 
 impl<B> Tracked<B> {
     pub(super) const fn new(body: B, busy: Busy) -> Self {
-        Self { body, _busy: busy }
+        Self {
+            body,
+            busy,
+            unsent: None,
+        }
+    }
+
+    /// The connection asks for a piece: the one before has been taken.
+    fn asked(&mut self) {
+        if let Some(place) = self.unsent.take().and_then(|age| self.busy.0.unsent(age)) {
+            place.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn handed_over(&mut self) {
+        let age = self.busy.0.age.load(Ordering::Relaxed);
+        if let Some(place) = self.busy.0.unsent(age) {
+            place.fetch_add(1, Ordering::Relaxed);
+            self.unsent = Some(age);
+        }
+    }
+}
+
+impl<B> Drop for Tracked<B> {
+    fn drop(&mut self) {
+        self.asked();
     }
 }
 
@@ -118,7 +209,12 @@ impl<B: Body<Data: Buf> + Unpin> Body for Tracked<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        self.asked();
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if matches!(frame, Some(Ok(_))) {
+            self.handed_over();
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

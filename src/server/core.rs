@@ -5,14 +5,15 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::audit::{self, AuditLog, OpenError};
+use crate::audit::{self, Action, Actor, AuditLog, OpenError, SecurityEvent};
 use crate::audit::{KeyringError, StoredKeyring};
 use crate::authn::Authenticator;
 use crate::authn::vault::AuthnError;
-use crate::base::Clock;
+use crate::base::{Clock, Timestamp};
 use crate::config::{self, Config};
 use crate::gateway::record::Ledger;
 use crate::keys::{self, KeyError, MasterKey, PasswordHasher, TokenSigner};
@@ -22,6 +23,12 @@ use crate::store::{DataFolder, FolderError, Lock, SqliteStore, Store, StoreError
 use crate::telemetry::Metrics;
 
 const TOKEN_SIGNER: &str = "token-signer";
+
+/// A token signing key this old gets a successor.
+const SIGNER_AGE: Duration = Duration::from_hours(90 * 24);
+/// The successor is published this long before it signs, and its predecessor this long after; both are far more than
+/// an upstream keeps the key set or an assertion lives.
+const SIGNER_OVERLAP: Duration = Duration::from_hours(24);
 
 /// What keeps the process from starting.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +58,7 @@ pub(crate) struct Core {
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) assertions: Arc<Assertions>,
     pub(crate) ledger: Ledger,
+    master: Arc<MasterKey>,
     /// Held until the process ends.
     _lock: Lock,
 }
@@ -78,7 +86,7 @@ impl Core {
         let hasher = PasswordHasher::new(cores(config.auth.password.at_once));
         let authenticator = Authenticator::open(
             store.clone(),
-            master,
+            Arc::clone(&master),
             hasher,
             plan.authn_rules(),
             clock.now(),
@@ -93,6 +101,7 @@ impl Core {
                 metrics: Arc::new(Metrics::new()),
                 clock,
             },
+            master,
             _lock: lock,
         })
     }
@@ -120,6 +129,7 @@ fn audit_options(config: &Config) -> audit::Options {
         flush: written.flush,
         checkpoint: written.checkpoint,
         min_free: written.min_free,
+        warn_free: written.warn_free,
         segment_bytes: written.segment_bytes,
         queue: written.queue,
         ..audit::Options::new(config.audit_folder())
@@ -127,6 +137,34 @@ fn audit_options(config: &Config) -> audit::Options {
 }
 
 /// The key that signs assertions, made on the first start.
+impl Core {
+    /// Gives the token signing key a successor when it is due. `true` when it did.
+    ///
+    /// # Errors
+    /// [`OpenCoreError`]; the keys stay as they were.
+    pub(crate) async fn rotate_signer(&self, now: Timestamp) -> Result<bool, OpenCoreError> {
+        let Some(old) = self.store.keys.find(TOKEN_SIGNER)? else {
+            return Ok(false);
+        };
+        let signer = TokenSigner::open(&self.master, &old)?;
+        if now.since(signer.newest_from()) < SIGNER_AGE {
+            return Ok(false);
+        }
+        let rotated = signer.rotated(now, SIGNER_OVERLAP, SIGNER_OVERLAP)?;
+        let sealed = rotated.sealed(&self.master)?;
+        let name = TOKEN_SIGNER.to_owned();
+        let replaced = self.store.keys.replace(name, old, sealed, now).await?;
+        if replaced {
+            self.assertions.replace_signer(rotated);
+            let event = SecurityEvent::new(now, Action::KeyRotated)
+                .by(Actor::System)
+                .detail("portcullis.key", TOKEN_SIGNER);
+            self.audit.record(event);
+        }
+        Ok(replaced)
+    }
+}
+
 fn token_signer(
     store: &Store,
     master: &MasterKey,

@@ -20,6 +20,10 @@ use crate::tasks::Tasks;
 use crate::tls;
 
 const SWEEP: Duration = Duration::from_secs(60);
+/// How often is looked after what changes over weeks.
+const LONG_TERM: Duration = Duration::from_hours(24);
+/// Ended sessions and used links stay this long, so that people can be told about them.
+const KEPT: Duration = Duration::from_hours(30 * 24);
 const SAMPLE: Duration = Duration::from_secs(1);
 
 /// What housekeeping needs.
@@ -51,6 +55,7 @@ pub(super) async fn control(
     drop(tasks.spawn("admin-socket", socket.serve(desk(&house), tasks.clone())));
     drop(tasks.spawn("maintenance", maintain(house.clone())));
     drop(tasks.spawn("sweep", sweep(house.clone())));
+    drop(tasks.spawn("long-term", long_term(house.clone())));
     drop(tasks.spawn("sample", sample(house.clone())));
     let watch = Arc::clone(house.tls.certificates())
         .watch(house.core.ledger.clock, tasks.draining().clone());
@@ -184,6 +189,29 @@ async fn sweep(house: House) {
     }
 }
 
+/// Rotates keys and removes rows whose time is over, at the start and then every day.
+async fn long_term(house: House) {
+    loop {
+        keep_for_long(&house.core).await;
+        if !every(&house, LONG_TERM).await {
+            return;
+        }
+    }
+}
+
+async fn keep_for_long(core: &Core) {
+    let now = core.ledger.clock.now();
+    match core.rotate_signer(now).await {
+        Ok(true) => tracing::info!("the token signing key has a successor"),
+        Ok(false) => {}
+        Err(error) => tracing::error!(%error, "the token signing key could not be rotated"),
+    }
+    match core.store.upkeep.purge(now.minus(KEPT)).await {
+        Ok(rows) => tracing::debug!(rows, "old sessions and links were removed"),
+        Err(error) => tracing::error!(%error, "old sessions and links could not be removed"),
+    }
+}
+
 /// Brings gauges up to date that nobody counts.
 async fn sample(house: House) {
     let metrics = Arc::clone(&house.core.ledger.metrics);
@@ -218,6 +246,9 @@ async fn sample(house: House) {
 /// The last things before the log is closed.
 pub(super) async fn farewell(core: &Core) {
     keep_sessions(core).await;
+    if let Err(error) = core.store.upkeep.flush().await {
+        tracing::error!(%error, "the store could not be flushed");
+    }
     let now = core.ledger.clock.now();
     core.audit
         .record(SecurityEvent::new(now, Action::ServerStopped).by(Actor::System));

@@ -8,6 +8,7 @@ pub(crate) mod accept;
 pub(crate) mod activity;
 pub(crate) mod connection;
 pub(crate) mod core;
+mod guard;
 mod housekeeping;
 pub(crate) mod listen;
 pub(crate) mod reload;
@@ -156,21 +157,8 @@ impl Server {
             plan.config.server.max_connections,
             plan.config.server.max_connections_per_address,
         );
-        let shared = Arc::new(Shared {
-            plan: Arc::clone(&core.plan),
-            audit: Arc::clone(&core.audit),
-            authenticator: Arc::clone(&core.authenticator),
-            assertions: Arc::clone(&core.assertions),
-            portal: Portal::new(
-                Arc::clone(&core.authenticator),
-                Arc::clone(&core.audit),
-                Arc::clone(&core.assertions),
-                Arc::clone(&core.ledger.metrics),
-            ),
-            ledger: core.ledger.clone(),
-        });
         let worker = Worker {
-            shared,
+            shared: Arc::new(shared(&core)),
             tls: Arc::clone(&tls),
             gate,
             tasks: tasks.clone(),
@@ -219,6 +207,23 @@ pub(crate) struct Addresses {
     pub(crate) secure: Vec<SocketAddr>,
     pub(crate) plain: Vec<SocketAddr>,
     pub(crate) operations: Option<SocketAddr>,
+}
+
+/// What all workers have of the core.
+fn shared(core: &Core) -> Shared {
+    Shared {
+        plan: Arc::clone(&core.plan),
+        audit: Arc::clone(&core.audit),
+        authenticator: Arc::clone(&core.authenticator),
+        assertions: Arc::clone(&core.assertions),
+        portal: Portal::new(
+            Arc::clone(&core.authenticator),
+            Arc::clone(&core.audit),
+            Arc::clone(&core.assertions),
+            Arc::clone(&core.ledger.metrics),
+        ),
+        ledger: core.ledger.clone(),
+    }
 }
 
 fn workers(plan: &Plan) -> usize {

@@ -67,7 +67,7 @@ impl Reloader {
     fn attempt(&self, now: Timestamp) -> Result<Reloaded, Problems> {
         let current = self.core.plan.load_full();
         let Compiled { plan, mut warnings } = Plan::load(&self.path, Some(&current))?;
-        let mut refused = |findings: &[tls::lint::Finding], problems: &mut Problems| {
+        let refused = |findings: &[tls::lint::Finding], problems: &mut Problems| {
             tls::setup::report(findings, &plan.config, problems);
             problems.settle();
         };

@@ -103,7 +103,7 @@ impl Worker {
 
 /// One connection from its first byte to its last.
 async fn serve(accepted: Accepted, gateway: Gateway, tls: Option<Arc<tls::Server>>, tasks: Tasks) {
-    let rules = connection::Rules::from(&gateway.limits());
+    let rules = connection::Rules::new(&gateway.limits(), gateway.transport_security());
     let metrics = Arc::clone(gateway.metrics());
     metrics.connections.inc();
     let answering = gateway.clone();
@@ -120,6 +120,8 @@ async fn serve(accepted: Accepted, gateway: Gateway, tls: Option<Arc<tls::Server
             tracing::debug!(?end, "a TLS handshake came to nothing");
         }
         End::HeaderTimeout(peer) => gateway.unparsed(peer, Reason::RequestTimeout, 0),
+        End::Refused(peer, why) => gateway.unparsed(peer, why.reason(), why.status().as_u16()),
+        End::SendTimeout => tracing::debug!("a client did not take its answer"),
         End::Malformed(peer) => gateway.unparsed(peer, Reason::MalformedRequest, 400),
         End::HeadTooLarge(peer) => gateway.unparsed(peer, Reason::HeadTooLarge, 431),
         End::Broken(error) => tracing::debug!(%error, "a connection broke"),

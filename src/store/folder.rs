@@ -58,10 +58,6 @@ impl DataFolder {
         Ok(Self(path.to_owned()))
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-
     /// Takes the folder for this process until the lock is dropped, or says who has it.
     pub(crate) fn lock(&self) -> Result<Lock, FolderError> {
         let path = self.0.join(LOCK_FILE);
@@ -118,7 +114,7 @@ mod tests {
     fn a_new_folder_is_private() {
         let base = tempfile::tempdir().unwrap();
         let folder = DataFolder::open_or_create(&base.path().join("a/b")).unwrap();
-        let mode = std::fs::metadata(folder.path())
+        let mode = std::fs::metadata(&folder.0)
             .unwrap()
             .permissions()
             .mode()

@@ -128,6 +128,7 @@ pub(crate) trait Factors: Send + Sync {
     /// The confirmed authenticator, if any.
     fn totp(&self, owner: &PrincipalId) -> Result<Option<TotpRow>, StoreError>;
 
+    #[cfg(test)]
     /// The secret that was shown last and not confirmed yet, sealed.
     fn proposed_totp(&self, owner: &PrincipalId) -> Result<Option<Vec<u8>>, StoreError>;
 
@@ -175,6 +176,7 @@ pub(crate) trait Enrolments: Send + Sync {
     /// Uses up the link: `Some` for exactly one caller, and only before it expires.
     fn consume(&self, token: Hash, now: Timestamp) -> Pending<Option<EnrolmentLink>>;
 
+    #[cfg(test)]
     /// Cancels the person's unused link; `false` when there was none.
     fn cancel(&self, owner: PrincipalId) -> Pending<bool>;
 }
@@ -205,6 +207,7 @@ pub(crate) trait Sessions: Send + Sync {
     /// Their cookies are forgotten.
     fn end(&self, which: WhichSessions, at: Timestamp, why: EndReason) -> Pending<Vec<SessionId>>;
 
+    #[cfg(test)]
     /// A person's sessions, newest first, ended ones included until upkeep removes them.
     fn list(&self, user: &PrincipalId) -> Result<Vec<SessionRow>, StoreError>;
 
@@ -228,6 +231,7 @@ pub(crate) trait Keys: Send + Sync {
     /// Destroys the blob beyond recovery from the database's files. `false` when there was none.
     fn destroy(&self, name: String) -> Pending<bool>;
 
+    #[cfg(test)]
     /// The names that begin with `prefix`, sorted.
     fn names(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
 }
@@ -236,9 +240,6 @@ pub(crate) trait Keys: Send + Sync {
 pub(crate) trait Upkeep: Send + Sync {
     /// Removes sessions that ended or expired, and links that expired or were used, before `before`. Gives the number of rows.
     fn purge(&self, before: Timestamp) -> Pending<usize>;
-
-    /// Writes a consistent copy of the whole database to `target`, which must not exist, mode 0600.
-    fn backup(&self, target: std::path::PathBuf) -> Pending<()>;
 
     /// Everything handed over before this call is on disk when it completes.
     fn flush(&self) -> Pending<()>;

@@ -98,14 +98,7 @@ pub(crate) struct Lockout {
     pub(crate) until: Option<Timestamp>,
 }
 
-impl Lockout {
-    /// How long to wait from `now`; `None` when an attempt may be made.
-    pub(crate) fn wait(&self, now: Timestamp) -> Option<Duration> {
-        self.until
-            .map(|until| until.since(now))
-            .filter(|wait| !wait.is_zero())
-    }
-}
+impl Lockout {}
 
 /// How waiting grows with failures (SP 800-63B-4 section 3.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -232,8 +225,7 @@ stored_words!(EndReason:
 mod tests {
     use std::time::Duration;
 
-    use super::{Backoff, EndReason, Lockout};
-    use crate::base::Timestamp;
+    use super::{Backoff, EndReason};
 
     const BACKOFF: Backoff = Backoff {
         after: 5,
@@ -249,19 +241,6 @@ mod tests {
         assert_eq!(BACKOFF.wait_after(7), Some(Duration::from_secs(2)));
         assert_eq!(BACKOFF.wait_after(20), Some(Duration::from_secs(300)));
         assert_eq!(BACKOFF.wait_after(u32::MAX), Some(Duration::from_secs(300)));
-    }
-
-    #[test]
-    fn a_lockout_is_over_at_its_end() {
-        let lockout = Lockout {
-            failures: 9,
-            until: Some(Timestamp::from_secs(10)),
-        };
-        assert_eq!(
-            lockout.wait(Timestamp::from_secs(8)),
-            Some(Duration::from_secs(2))
-        );
-        assert_eq!(lockout.wait(Timestamp::from_secs(10)), None);
     }
 
     #[test]

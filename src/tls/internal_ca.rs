@@ -83,11 +83,7 @@ impl InternalCa {
         })
     }
 
-    /// The certificate that browsers and tools are told to trust.
-    pub(crate) fn root_path(&self) -> &Path {
-        &self.root_path
-    }
-
+    #[cfg(test)]
     /// The same, for our own clients.
     pub(crate) const fn root(&self) -> &CertificateDer<'static> {
         &self.root

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
-
 use crate::base::Reason;
 use crate::dial::DialError;
 
@@ -60,21 +58,6 @@ impl Error {
             ErrorKind::ConnectTimeout | ErrorKind::AnswerTimeout => Reason::UpstreamTimeout,
             ErrorKind::Broken(_) | ErrorKind::Answer(_) => Reason::UpstreamProtocol,
             ErrorKind::Interrupted(reason) => *reason,
-        }
-    }
-
-    /// The status that the client gets (RFC 9110 sections 15.5 and 15.6).
-    pub(crate) const fn status(&self) -> StatusCode {
-        match &self.kind {
-            ErrorKind::NoTarget
-            | ErrorKind::Unreachable(_)
-            | ErrorKind::Untrusted(_)
-            | ErrorKind::Broken(_)
-            | ErrorKind::Answer(_) => StatusCode::BAD_GATEWAY,
-            ErrorKind::ConnectTimeout | ErrorKind::AnswerTimeout => StatusCode::GATEWAY_TIMEOUT,
-            ErrorKind::Interrupted(Reason::BodyTooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
-            ErrorKind::Interrupted(Reason::RequestTimeout) => StatusCode::REQUEST_TIMEOUT,
-            ErrorKind::Interrupted(_) => StatusCode::BAD_REQUEST,
         }
     }
 

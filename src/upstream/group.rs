@@ -178,6 +178,7 @@ impl Target {
             .is_some_and(|until| until > Instant::now())
     }
 
+    #[cfg(test)]
     /// Exchanges under way.
     pub(crate) fn running(&self) -> u32 {
         self.running.load(Ordering::Relaxed)

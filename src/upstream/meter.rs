@@ -110,8 +110,9 @@ impl HttpBody for Upload {
     }
 }
 
-const fn reason_of(error: &BodyError) -> Reason {
+fn reason_of(error: &BodyError) -> Reason {
     match error {
+        BodyError::Connection(_) if error.is_malformed() => Reason::MalformedRequest,
         BodyError::TooLarge { .. } => Reason::BodyTooLarge,
         BodyError::Stalled { .. } => Reason::RequestTimeout,
         BodyError::LengthDiffers => Reason::MalformedRequest,

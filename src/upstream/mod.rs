@@ -17,9 +17,9 @@ pub(crate) mod tunnel;
 
 pub(crate) use compile::Groups;
 pub(crate) use error::Error;
-pub(crate) use forward::{Forwarded, Report};
+pub(crate) use forward::Forwarded;
 pub(crate) use group::{Group, Target};
 pub(crate) use meter::Meter;
 pub(crate) use pool::Pools;
-pub(crate) use request::{Destination, UpstreamRequest};
+pub(crate) use request::UpstreamRequest;
 pub(crate) use tunnel::{Tunnel, TunnelEnd};

@@ -167,6 +167,7 @@ impl Pools {
         }
     }
 
+    #[cfg(test)]
     /// Idle HTTP/1.1 connections and whether there is one of HTTP/2, over all targets.
     pub(crate) fn idle(&self) -> (usize, usize) {
         let shelves = self.shelves.lock();

@@ -83,7 +83,6 @@ impl UpstreamRequest {
         let Onward {
             method,
             target,
-            authority: _,
             mut headers,
             body,
             upgrade,

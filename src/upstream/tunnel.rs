@@ -42,11 +42,6 @@ pub(crate) enum TunnelEnd {
 }
 
 impl Tunnel {
-    /// What passes through, also while it runs.
-    pub(crate) const fn meter(&self) -> &Arc<Meter> {
-        &self.meter
-    }
-
     /// Carries bytes until one of the ends named in [`TunnelEnd`].
     pub(crate) async fn run(self, idle: Duration) -> TunnelEnd {
         let Self {

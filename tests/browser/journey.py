@@ -107,7 +107,8 @@ class Journey:
 
     def colours(self, scheme):
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
-            "features": [{"name": "prefers-color-scheme", "value": scheme}]})
+            "features": [{"name": "prefers-color-scheme", "value": scheme},
+                         {"name": "prefers-reduced-motion", "value": "reduce"}]})
 
     def looks_right(self, name):
         """No sideways scrolling at any width; a picture of each width and colour scheme."""

@@ -4,6 +4,8 @@ use crate::harness::{Browser, Person, Site, Upstream};
 
 struct Scene {
     site: Site,
+    /// Where the app runs, as long as the scene lasts.
+    _upstream: Upstream,
     url: String,
     ada: Browser,
     bob: Browser,
@@ -26,6 +28,7 @@ async fn scene() -> Scene {
     let [ada, bob] = browsers;
     Scene {
         site,
+        _upstream: upstream,
         url,
         ada,
         bob,

@@ -12,7 +12,7 @@ use crate::harness::pki::{Kind, Pki};
 use crate::harness::{Site, Upstream};
 
 /// What testssl.sh calls worse than good and why it stays.
-const EXPECTED: [(&str, &str); 8] = [
+const EXPECTED: [(&str, &str); 9] = [
     ("engine_problem", "about the tool's own OpenSSL"),
     (
         "cipher_order",
@@ -31,6 +31,10 @@ const EXPECTED: [(&str, &str); 8] = [
     (
         "secure_renego",
         "the tool's OpenSSL forgets the server name; sslyze checks it below",
+    ),
+    (
+        "sessionresumption",
+        "tried with the tool's own OpenSSL; tls.rs resumes by ticket",
     ),
     ("scanProblem", "about the tool itself"),
 ];

@@ -279,9 +279,9 @@ fn tests_named_in(text: &str) -> BTreeSet<&str> {
         .step_by(2)
         .filter(|word| {
             word.matches('_').count() >= 2
-                && word
-                    .chars()
-                    .all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_')
+                && word.chars().all(|letter| {
+                    letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_'
+                })
         })
         .collect()
 }
@@ -301,7 +301,8 @@ fn documents_name_tests_that_exist() {
         let text = fs::read_to_string(&page).unwrap();
         for test in tests_named_in(&text) {
             assert!(
-                sources.contains(&format!("fn {test}(")) || sources.contains(&format!("\n        {test},")),
+                sources.contains(&format!("fn {test}("))
+                    || sources.contains(&format!("\n        {test},")),
                 "{} names the test `{test}`, which does not exist",
                 page.display()
             );
@@ -316,7 +317,10 @@ fn documents_name_tests_that_exist() {
 fn every_threat_has_its_test() {
     let text = read("docs/threats.md");
     let mut rows = 0;
-    for line in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Failure")) {
+    for line in text
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| Failure"))
+    {
         let cells: Vec<&str> = line.trim_matches('|').split(" | ").collect();
         assert_eq!(cells.len(), 3, "{line}");
         assert!(!tests_named_in(cells[2]).is_empty(), "no test: {line}");
@@ -360,7 +364,10 @@ fn every_refusal_has_its_status() {
         "interrupted",
     ];
     let table = read("docs/http-status.md");
-    for reason in read("docs/reasons.md").lines().filter_map(|line| line.strip_prefix("## ")) {
+    for reason in read("docs/reasons.md")
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "))
+    {
         assert_eq!(
             table.contains(&format!("`{reason}`")),
             !NO_REFUSAL.contains(&reason),
@@ -380,7 +387,7 @@ fn the_architecture_lists_every_module_in_order() {
         .collect();
     let declared: Vec<String> = declared_modules()
         .into_iter()
-        .filter(|module| module != "fuzzing")
+        .filter(|module| module != "fuzzing" && module != "benching")
         .collect();
     assert_eq!(listed, declared);
 }

@@ -10,7 +10,7 @@ use super::call::{
     Addition, AdminError, BadLine, Call, Change, Imported, Link, PeopleCall, Person, Reloaded,
     Reply, Session, SessionCall, Which,
 };
-use crate::audit::{Actor, AuditLog, Unavailable};
+use crate::audit::{Action, Actor, AuditLog, SecurityEvent, Unavailable};
 use crate::authn::Authenticator;
 use crate::authn::enrolment::Invitation;
 use crate::authn::event::{Event, Told};
@@ -105,11 +105,29 @@ impl Desk {
             PeopleCall::Add(addition) => self.add(addition, actor).await,
             PeopleCall::Change { name, change } => {
                 let now = self.ready()?;
+                let erase = matches!(change, Change::Remove { erase: true });
                 let told = self.change(&name, change, now).await.map_err(refused)?;
                 let (user, invitation) = self.recorded(told, actor, now).await?;
+                if erase {
+                    self.erase(&user, actor, now).await?;
+                }
                 Ok(self.changed(user, invitation))
             }
         }
+    }
+
+    /// Destroys the key that the person's entries are sealed under. It comes after the removal is on disk, which is
+    /// sealed under that key as well; what is written here names nobody but the id.
+    async fn erase(&self, user: &User, actor: &Actor, now: Timestamp) -> Result<(), AdminError> {
+        let (audit, id) = (Arc::clone(&self.audit), user.id.clone());
+        let destroyed = tokio::task::spawn_blocking(move || audit.erase(&id)).await;
+        if !matches!(destroyed, Ok(Ok(_))) {
+            let text = format!("{} was removed, but the key of their audit entries could not be destroyed", user.login);
+            return Err(AdminError::Unavailable(text));
+        }
+        let event = SecurityEvent::new(now, Action::UserErased).by(actor.clone());
+        let recorded = self.audit.record_durably(event.detail("portcullis.erased", user.id.as_str())).await;
+        recorded.map(drop).map_err(|error| AdminError::Unavailable(format!("the erasure is done and could not be recorded: {error}")))
     }
 
     async fn change(
@@ -122,7 +140,7 @@ impl Desk {
         let told = match change {
             Change::Disable => people.disable(name, now).await?,
             Change::Enable => people.enable(name).await?,
-            Change::Remove => people.remove(name, now).await?,
+            Change::Remove { .. } => people.remove(name, now).await?,
             Change::GroupAdd { group } => people.add_to_group(name, &group, now).await?,
             Change::GroupRemove { group } => people.remove_from_group(name, &group, now).await?,
             Change::Enrol => return Ok(invited(people.enrol(name, now).await?)),

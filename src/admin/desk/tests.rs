@@ -150,7 +150,7 @@ async fn the_last_administrator_stays_in_every_way() {
         .unwrap();
     let changes = [
         Change::Disable,
-        Change::Remove,
+        Change::Remove { erase: true },
         Change::GroupRemove {
             group: "admins".to_owned(),
         },
@@ -216,7 +216,7 @@ async fn every_bad_line_of_an_import_is_told_and_nobody_is_imported() {
 #[tokio::test]
 async fn a_removed_person_is_told_as_they_were() {
     let office = Office::over(Site::with_ana().await).await;
-    let Ok(Reply::Person(ana)) = office.change("ana", Change::Remove).await else {
+    let Ok(Reply::Person(ana)) = office.change("ana", Change::Remove { erase: false }).await else {
         panic!("ana can be removed");
     };
     assert_eq!((ana.login.as_str(), ana.password), ("ana", false));

@@ -99,6 +99,7 @@ impl TotpSecret {
         self.generator().check(&code, seconds)
     }
 
+    #[cfg(test)]
     /// The code of the moment, for tests and for the demonstration.
     pub(crate) fn code_at(&self, now: Timestamp) -> String {
         let seconds = u64::try_from(now.secs()).unwrap_or(0);

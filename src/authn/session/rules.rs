@@ -21,23 +21,6 @@ pub(crate) struct SessionRules {
 }
 
 impl SessionRules {
-    /// These rules with a route's own limits; an override can only shorten.
-    #[must_use]
-    pub(crate) fn narrowed(
-        self,
-        lifetime: Option<Duration>,
-        idle: Option<Duration>,
-        step_up: Option<Duration>,
-    ) -> Self {
-        let shorter =
-            |ours: Duration, theirs: Option<Duration>| theirs.map_or(ours, |t| t.min(ours));
-        Self {
-            lifetime: shorter(self.lifetime, lifetime),
-            idle: shorter(self.idle, idle),
-            step_up: shorter(self.step_up, step_up),
-        }
-    }
-
     /// Does a session of this age still count?
     pub(crate) fn judge(
         &self,
@@ -103,15 +86,6 @@ mod tests {
             Err(BadCredential::Expired)
         );
         assert!(!RULES.is_fresh(at(9000), at(2000)));
-    }
-
-    #[test]
-    fn a_route_can_only_shorten() {
-        let second = Duration::from_secs;
-        let narrow = RULES.narrowed(Some(second(3600)), Some(second(7200)), None);
-        assert_eq!(narrow.lifetime, second(3600));
-        assert_eq!(narrow.idle, RULES.idle);
-        assert_eq!(narrow.step_up, RULES.step_up);
     }
 
     #[test]

@@ -365,11 +365,6 @@ impl Explanation {
             out.push('\n');
         }
     }
-
-    /// The same as JSON, on one line.
-    pub(crate) fn json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
-    }
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ fn json_carries_the_same_answer() {
         1,
     );
     assert!(found.is_allowed());
-    let json: serde_json::Value = serde_json::from_str(&found.json()).unwrap();
+    let json: serde_json::Value = serde_json::to_value(&found).unwrap();
     assert_eq!(json["decision"], "allow");
     assert_eq!(json["route"], "grafana");
     let deciding: Vec<&serde_json::Value> = json["policies"]

@@ -7,8 +7,6 @@ mod groups;
 mod routes;
 mod values;
 
-pub(crate) use routes::OWN_PATHS;
-
 use super::problem::{Problem, Problems};
 use super::rules::Tenant;
 use super::source::At;

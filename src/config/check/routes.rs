@@ -27,7 +27,7 @@ const PORTAL_PATHS: &[&str] = &[
 ];
 
 /// Paths of every host that belong to Portcullis.
-pub(crate) const OWN_PATHS: &[&str] = &["/.portcullis", "/.well-known/portcullis"];
+const OWN_PATHS: &[&str] = &["/.portcullis", "/.well-known/portcullis"];
 
 /// Gives every route its upstream and upgrades; adds the findings.
 pub(super) fn complete(config: &mut Config, root: &Node, problems: &mut Problems) {

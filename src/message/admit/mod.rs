@@ -102,18 +102,11 @@ impl CleanRequest {
         self.target.path()
     }
 
-    pub(crate) const fn authority(&self) -> &Authority {
-        &self.authority
-    }
-
     pub(crate) const fn host(&self) -> &Host {
         &self.authority.host
     }
 
-    pub(crate) const fn version(&self) -> Version {
-        self.version
-    }
-
+    #[cfg(test)]
     /// `true` when the request came through TLS.
     pub(crate) const fn is_secure(&self) -> bool {
         self.secure
@@ -124,20 +117,12 @@ impl CleanRequest {
         &self.headers
     }
 
-    /// For the step that takes away what was minted for us, such as our own bearer token.
-    pub(crate) const fn headers_mut(&mut self) -> &mut HeaderMap {
-        &mut self.headers
-    }
-
-    pub(crate) const fn body(&self) -> &Body {
-        &self.body
-    }
-
     /// Leaves an empty body behind: for pages of our own that read a form.
     pub(crate) fn take_body(&mut self) -> Body {
         std::mem::take(&mut self.body)
     }
 
+    #[cfg(test)]
     pub(crate) const fn upgrade(&self) -> Option<&UpgradeRequest> {
         self.upgrade.as_ref()
     }
@@ -145,11 +130,6 @@ impl CleanRequest {
     /// A refusal of this request should be a page.
     pub(crate) fn wants_page(&self) -> bool {
         navigation::wants_page(&self.headers)
-    }
-
-    /// A redirect to the sign-in page would be followed by a person.
-    pub(crate) fn is_navigation(&self) -> bool {
-        navigation::is_navigation(&self.method, &self.headers)
     }
 
     /// Replaces the general bound of the body by the route's.

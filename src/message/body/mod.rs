@@ -10,7 +10,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -34,13 +33,22 @@ pub(crate) enum BodyError {
 }
 
 impl BodyError {
-    /// The status for a request whose body failed so (RFC 9110 sections 15.5.1, 15.5.9, 15.5.14).
-    pub(crate) const fn status(&self) -> StatusCode {
-        match self {
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Stalled { .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::LengthDiffers | Self::Cancelled | Self::Connection(_) => StatusCode::BAD_REQUEST,
+    /// The framing of the body was broken, rather than the connection.
+    pub(crate) fn is_malformed(&self) -> bool {
+        let Self::Connection(error) = self else {
+            return matches!(self, Self::LengthDiffers);
+        };
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<std::io::Error>() {
+                return matches!(
+                    error.kind(),
+                    std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData
+                );
+            }
+            cause = error.source();
         }
+        false
     }
 }
 

@@ -188,7 +188,6 @@ pub(crate) fn join(headers: &mut HeaderMap) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SameSite {
     Lax,
-    Strict,
 }
 
 /// How long a browser keeps a cookie of ours.
@@ -220,7 +219,6 @@ pub(crate) fn build(
     }
     let same_site = match same_site {
         SameSite::Lax => "Lax",
-        SameSite::Strict => "Strict",
     };
     let age = match keep {
         Keep::WhileOpen => String::new(),

@@ -32,6 +32,7 @@ impl Oddities {
         self.0 & all.0 == all.0
     }
 
+    #[cfg(test)]
     pub(crate) const fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -114,14 +115,11 @@ impl Target {
         self.text.as_str()
     }
 
-    pub(crate) fn is_asterisk(&self) -> bool {
-        self.text.as_str() == "*"
-    }
-
     pub(crate) const fn path_and_query(&self) -> &PathAndQuery {
         &self.text
     }
 
+    #[cfg(test)]
     pub(crate) const fn oddities(&self) -> Oddities {
         self.oddities
     }

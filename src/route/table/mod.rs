@@ -97,6 +97,7 @@ impl RouteTable {
         &self.routes
     }
 
+    #[cfg(test)]
     pub(crate) fn named(&self, name: &str) -> Option<&Arc<Route>> {
         self.routes
             .binary_search_by(|route| route.name.as_str().cmp(name))

@@ -10,7 +10,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -24,9 +24,12 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::accept::Accepted;
-use super::activity::{Activity, Counted, Overdue, Tracked};
+use super::activity::{Activity, Counted, Overdue, Patience, Tracked};
+use super::guard::Guarded;
 use crate::base::{Host, Peer, TlsFacts};
 use crate::config::Limits;
+use crate::message::AdmitError;
+use crate::message::wire::HeadBounds;
 use crate::tasks::Tasks;
 use crate::tls;
 
@@ -44,28 +47,36 @@ pub(crate) struct Rules {
     pub(crate) handshake_timeout: Duration,
     pub(crate) header_timeout: Duration,
     pub(crate) idle_timeout: Duration,
+    pub(crate) send_timeout: Duration,
+    /// The start line included.
     pub(crate) header_bytes: usize,
     pub(crate) header_count: usize,
+    pub(crate) target_bytes: usize,
     pub(crate) h2_max_streams: u32,
     pub(crate) h2_reset_budget: usize,
     pub(crate) h2_ping_interval: Duration,
     pub(crate) h2_ping_timeout: Duration,
+    /// For refusals through TLS that are made here.
+    pub(crate) transport_security: HeaderValue,
 }
 
-impl From<&Limits> for Rules {
-    fn from(limits: &Limits) -> Self {
+impl Rules {
+    pub(crate) fn new(limits: &Limits, transport_security: HeaderValue) -> Self {
         // The start line counts too.
         let head = limits.header_bytes.saturating_add(limits.target_bytes);
         Self {
             handshake_timeout: limits.handshake_timeout,
             header_timeout: limits.header_timeout,
             idle_timeout: limits.idle_timeout,
+            send_timeout: limits.send_timeout,
             header_bytes: usize::try_from(head).unwrap_or(usize::MAX),
             header_count: limits.header_count,
+            target_bytes: usize::try_from(limits.target_bytes).unwrap_or(usize::MAX),
             h2_max_streams: limits.h2_max_streams,
             h2_reset_budget: limits.h2_reset_budget,
             h2_ping_interval: limits.h2_ping_interval,
             h2_ping_timeout: limits.h2_ping_timeout,
+            transport_security,
         }
     }
 }
@@ -84,6 +95,10 @@ pub(crate) enum End {
     HandshakeTimeout,
     /// A request's head did not end in time; nobody but this record knows of the request.
     HeaderTimeout(Arc<Peer>),
+    /// The client did not take the bytes of an answer in time.
+    SendTimeout,
+    /// A message was refused on the wire and answered; nobody but this record knows of it.
+    Refused(Arc<Peer>, AdmitError),
     /// A request could not be parsed and was answered 400; nobody but this record knows of it.
     Malformed(Arc<Peer>),
     /// A request's head was too large and was answered 431; nobody but this record knows of it.
@@ -229,6 +244,17 @@ impl Session<'_> {
         if self.rules.header_count != 100 {
             builder.max_headers(self.rules.header_count);
         }
+        let bounds = HeadBounds {
+            bytes: self.rules.header_bytes,
+            fields: self.rules.header_count,
+            target: self.rules.target_bytes,
+        };
+        let transport_security = self
+            .peer
+            .tls
+            .is_some()
+            .then(|| self.rules.transport_security.clone());
+        let io = Guarded::new(io, Arc::clone(&self.activity), bounds, transport_security);
         let connection = builder
             .serve_connection(TokioIo::new(io), self.tracked(service))
             .with_upgrades();
@@ -279,7 +305,14 @@ impl Session<'_> {
         service_fn(move |request| {
             let busy = activity.begin();
             let answer = service(request, Arc::clone(&peer));
-            async move { Ok(answer.await.map(|body| Tracked::new(body, busy))) }
+            let activity = Arc::clone(&activity);
+            async move {
+                let response = answer.await;
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    activity.switch();
+                }
+                Ok(response.map(|body| Tracked::new(body, busy)))
+            }
         })
     }
 
@@ -294,12 +327,17 @@ impl Session<'_> {
         C: Future<Output = Result<(), hyper::Error>>,
     {
         let mut connection = pin!(connection);
-        let overdue = self.activity.overdue(head, self.rules.idle_timeout);
+        let overdue = self.activity.overdue(Patience {
+            head,
+            idle: self.rules.idle_timeout,
+            send: self.rules.send_timeout,
+        });
         let idle = tokio::select! {
             outcome = connection.as_mut() => return self.end(outcome),
             () = self.tasks.draining().cancelled() => false,
             overdue = overdue => match overdue {
-                Overdue::Head => return End::HeaderTimeout(Arc::clone(&self.peer)),
+                Overdue::Head => return self.refused().unwrap_or_else(|| End::HeaderTimeout(Arc::clone(&self.peer))),
+                Overdue::Send => return End::SendTimeout,
                 Overdue::Idle => true,
             },
         };
@@ -309,12 +347,20 @@ impl Session<'_> {
             return self.end(connection.await);
         }
         match tokio::time::timeout(FAREWELL, connection).await {
-            Ok(Ok(())) | Err(_) => End::Idle,
+            Ok(Ok(())) | Err(_) => self.refused().unwrap_or(End::Idle),
             Ok(Err(error)) => self.end(Err(error)),
         }
     }
 
+    fn refused(&self) -> Option<End> {
+        let why = self.activity.refused()?;
+        Some(End::Refused(Arc::clone(&self.peer), why))
+    }
+
     fn end(&self, outcome: Result<(), hyper::Error>) -> End {
+        if let Some(refused) = self.refused() {
+            return refused;
+        }
         let peer = || Arc::clone(&self.peer);
         match outcome {
             Ok(()) => End::Closed,

@@ -35,12 +35,15 @@ fn rules() -> Rules {
         handshake_timeout: Duration::from_millis(300),
         header_timeout: Duration::from_millis(200),
         idle_timeout: Duration::from_millis(800),
+        send_timeout: Duration::from_millis(600),
         header_bytes: 8 * 1024,
+        target_bytes: 4 * 1024,
         header_count: 100,
         h2_max_streams: 100,
         h2_reset_budget: 20,
         h2_ping_interval: Duration::from_secs(20),
         h2_ping_timeout: Duration::from_secs(20),
+        transport_security: HeaderValue::from_static("max-age=1"),
     }
 }
 
@@ -125,6 +128,8 @@ fn name(end: &End) -> &'static str {
         End::Handshake(_) => "handshake",
         End::HandshakeTimeout => "handshake-timeout",
         End::HeaderTimeout(_) => "header-timeout",
+        End::Refused(..) => "refused",
+        End::SendTimeout => "send timeout",
         End::Malformed(_) => "malformed",
         End::HeadTooLarge(_) => "head-too-large",
         End::Broken(_) => "broken",

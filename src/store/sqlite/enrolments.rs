@@ -56,6 +56,7 @@ impl Enrolments for SqliteStore {
         })
     }
 
+    #[cfg(test)]
     fn cancel(&self, owner: PrincipalId) -> Pending<bool> {
         self.write(move |connection| {
             let removed = connection

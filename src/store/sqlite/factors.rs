@@ -29,6 +29,7 @@ impl Factors for SqliteStore {
         })
     }
 
+    #[cfg(test)]
     fn proposed_totp(&self, owner: &PrincipalId) -> Result<Option<Vec<u8>>, StoreError> {
         self.read(|connection| {
             let sealed = connection

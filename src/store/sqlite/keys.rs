@@ -46,6 +46,7 @@ impl Keys for SqliteStore {
         })
     }
 
+    #[cfg(test)]
     fn names(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         self.read(|connection| {
             let names = connection

@@ -17,6 +17,7 @@ mod writer;
 use std::fs::{OpenOptions, Permissions};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+#[cfg(test)]
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -48,6 +49,7 @@ impl std::fmt::Debug for SqliteStore {
 enum Place {
     File(PathBuf),
     /// Name of a database that connections of this process share.
+    #[cfg(test)]
     Memory(String),
 }
 
@@ -79,6 +81,7 @@ impl SqliteStore {
         Self::with_writer(place, connection)
     }
 
+    #[cfg(test)]
     /// A database that lives as long as this value.
     pub(crate) fn in_memory() -> Result<Self, StoreError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -139,6 +142,7 @@ impl Place {
     fn path(&self) -> &Path {
         match self {
             Self::File(path) => path,
+            #[cfg(test)]
             Self::Memory(name) => Path::new(name),
         }
     }
@@ -153,6 +157,7 @@ impl Place {
     fn connect(&self, access: OpenFlags) -> Result<Connection, StoreError> {
         let (access, uri) = match self {
             Self::File(_) => (access, OpenFlags::empty()),
+            #[cfg(test)]
             Self::Memory(_) => (
                 OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
                 OpenFlags::SQLITE_OPEN_URI,

@@ -108,6 +108,7 @@ impl Sessions for SqliteStore {
         })
     }
 
+    #[cfg(test)]
     fn list(&self, user: &PrincipalId) -> Result<Vec<SessionRow>, StoreError> {
         self.read(|connection| {
             let mut read = connection.prepare_cached(&format!(

@@ -7,8 +7,7 @@ use std::path::Path;
 use super::SqliteStore;
 use crate::base::{PrincipalId, SessionId, Timestamp};
 use crate::store::{
-    Keys as _, NewUser, SessionCookieRow, SessionRow, Sessions as _, StoreError, Upkeep as _, User,
-    Users as _,
+    Keys as _, NewUser, SessionCookieRow, SessionRow, Sessions as _, StoreError, User, Users as _,
 };
 
 fn open(folder: &Path) -> SqliteStore {
@@ -203,24 +202,6 @@ fn destroyed_keys_and_removed_people_leave_no_bytes_in_the_files() {
     let left = bytes_on_disk(folder.path());
     assert!(!contains(&left, &blob));
     assert!(!contains(&left, b"rememberable"));
-}
-
-#[test]
-fn a_backup_is_private_whole_and_never_overwrites() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path());
-    store.create(user("ada")).wait().unwrap();
-    let copies = tempfile::tempdir().unwrap();
-    let target = copies.path().join("copy.db");
-    store.backup(target.clone()).wait().unwrap();
-    let mode = std::fs::metadata(&target).unwrap().permissions().mode();
-    assert_eq!(mode & 0o7777, 0o600);
-    assert!(matches!(
-        store.backup(target.clone()).wait(),
-        Err(StoreError::File { .. })
-    ));
-    let copy = SqliteStore::open(&target).unwrap();
-    assert_eq!(everybody(&copy), everybody(&store));
 }
 
 #[test]

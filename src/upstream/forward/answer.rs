@@ -1,6 +1,6 @@
 //! What an upstream's answer must keep to before a client sees it.
 
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 
@@ -35,20 +35,11 @@ pub(super) fn check(
 pub(super) fn switching(response: Response<Incoming>) -> Response<Body> {
     let (mut parts, _no_content) = response.into_parts();
     let protocol = parts.headers.remove(header::UPGRADE);
-    strip(&mut parts.headers);
+    hop::strip(&mut parts.headers);
     let upgrade = HeaderValue::from_static("upgrade");
     parts.headers.insert(header::CONNECTION, upgrade);
     if let Some(protocol) = protocol {
         parts.headers.insert(header::UPGRADE, protocol);
     }
     Response::from_parts(parts, Body::Empty)
-}
-
-/// Removes what concerned the upstream's connection. `Trailer` stays: the client's connection needs the announcement.
-pub(super) fn strip(headers: &mut HeaderMap) {
-    let announced = headers.remove(header::TRAILER);
-    hop::strip(headers);
-    if let Some(announced) = announced {
-        headers.insert(header::TRAILER, announced);
-    }
 }

@@ -26,7 +26,7 @@ use super::request::{Upgrade, UpstreamRequest};
 use super::tunnel::Tunnel;
 use crate::base::Reason;
 use crate::dial::DialError;
-use crate::message::Body;
+use crate::message::{Body, hop};
 use crate::tls::client::Offer;
 
 /// An answer, and what is worth recording about how it came.
@@ -294,7 +294,7 @@ impl Exchange<'_> {
             });
         }
         let (mut parts, incoming) = response.into_parts();
-        answer::strip(&mut parts.headers);
+        hop::strip_but_announced(&mut parts.headers);
         let lease = Lease {
             pools: self.pools.clone(),
             sender: match line {

@@ -74,7 +74,7 @@ impl Outgoing {
         let (parts, body) = request.into_parts();
         let mut headers = parts.headers;
         headers.remove(header::HOST);
-        hop::strip(&mut headers);
+        hop::strip_but_announced(&mut headers);
         let target = parts
             .uri
             .into_parts()

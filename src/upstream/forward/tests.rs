@@ -104,7 +104,6 @@ async fn an_upstream_that_nobody_serves_is_unreachable() {
         .await
         .unwrap_err();
     assert_eq!(refused.reason(), Reason::UpstreamUnreachable);
-    assert_eq!(refused.status(), 502);
     assert_eq!(refused.proxy_status(), "connection_refused");
     assert_eq!(refused.target, Some(Arc::clone(&group.targets[0].label)));
 }
@@ -193,10 +192,7 @@ async fn an_upstream_that_does_not_answer_in_time_is_given_up() {
         .forward(get(&Arc::new(group)))
         .await
         .unwrap_err();
-    assert_eq!(
-        (late.reason(), late.status()),
-        (Reason::UpstreamTimeout, StatusCode::GATEWAY_TIMEOUT)
-    );
+    assert_eq!(late.reason(), Reason::UpstreamTimeout);
     assert_eq!(upstream.heads().len(), 1);
 }
 

@@ -87,7 +87,10 @@ fn blocks_of_kind(kind: Kind) -> Vec<Block> {
         .into_iter()
         .filter(|block| block.kind == kind)
         .collect();
-    assert!(!found.is_empty(), "no page has a block of this kind: {kind:?}");
+    assert!(
+        !found.is_empty(),
+        "no page has a block of this kind: {kind:?}"
+    );
     found
 }
 
@@ -141,13 +144,17 @@ fn policies_are_valid_and_their_tests_pass() {
         .collect();
     assert!(!with_policies.is_empty());
     for page in with_policies {
-        let own = blocks.iter().any(|block| block.page == page && block.kind == Kind::ConfigPart);
+        let own = blocks
+            .iter()
+            .any(|block| block.page == page && block.kind == Kind::ConfigPart);
         let mut config = format!("{FRAME}{}", if own { "" } else { USUAL_APPS });
         let mut files = Vec::new();
         for (number, block) in blocks.iter().filter(|block| block.page == page).enumerate() {
             match block.kind {
                 Kind::ConfigPart => config.push_str(&block.text),
-                Kind::Policy => files.push((format!("policies/{number}.cedar"), block.text.clone())),
+                Kind::Policy => {
+                    files.push((format!("policies/{number}.cedar"), block.text.clone()))
+                }
                 Kind::PolicyTest => {
                     files.push((format!("policies/tests/{number}.toml"), block.text.clone()));
                 }
@@ -180,7 +187,12 @@ fn every_example_file_stands_on_a_page() {
         .collect();
     for entry in fs::read_dir(root().join("docs/how-to/examples")).unwrap() {
         let path = entry.unwrap().path();
-        let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+        let name = path
+            .strip_prefix(root())
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
         assert!(shown.contains(&name), "{name} stands on no page");
     }
 }
@@ -188,7 +200,8 @@ fn every_example_file_stands_on_a_page() {
 #[test]
 fn json_on_pages_parses() {
     for block in blocks_of_kind(Kind::Json) {
-        for line in serde_json::Deserializer::from_str(&block.text).into_iter::<serde_json::Value>() {
+        for line in serde_json::Deserializer::from_str(&block.text).into_iter::<serde_json::Value>()
+        {
             line.unwrap_or_else(|error| panic!("{}: {error}", block.place()));
         }
     }
@@ -204,7 +217,11 @@ fn links_between_pages_lead_somewhere() {
             }
             let file = target.split('#').next().unwrap();
             let path = root().join(&page).parent().unwrap().join(file);
-            assert!(path.exists(), "{}:{number}: {target} does not exist", page.display());
+            assert!(
+                path.exists(),
+                "{}:{number}: {target} does not exist",
+                page.display()
+            );
         }
     }
 }
@@ -212,12 +229,23 @@ fn links_between_pages_lead_somewhere() {
 /// Where a page says that another test runs its block, that test exists and reads the page.
 #[test]
 fn blocks_run_by_other_tests_name_them() {
-    for block in all_blocks().into_iter().filter(|block| block.kind == Kind::RunElsewhere) {
+    for block in all_blocks()
+        .into_iter()
+        .filter(|block| block.kind == Kind::RunElsewhere)
+    {
         let (name, file) = blocks::test_elsewhere(&block);
         let source = fs::read_to_string(root().join(file)).unwrap();
-        assert!(source.contains(&format!("fn {name}(")), "{}: {file} has no test {name}", block.place());
+        assert!(
+            source.contains(&format!("fn {name}(")),
+            "{}: {file} has no test {name}",
+            block.place()
+        );
         let page = block.page.file_name().unwrap().to_str().unwrap();
-        assert!(source.contains(page), "{}: {file} does not read {page}", block.place());
+        assert!(
+            source.contains(page),
+            "{}: {file} does not read {page}",
+            block.place()
+        );
     }
 }
 
@@ -246,8 +274,18 @@ fn the_systemd_unit_is_accepted_where_systemd_is() {
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("portcullis.service");
     // The check wants the program to be there; everything else stays as it is.
-    fs::write(&copy, text.replace("/usr/local/bin/portcullis", env!("CARGO_BIN_EXE_portcullis"))).unwrap();
-    let verified = std::process::Command::new("systemd-analyze").arg("verify").arg(&copy).output();
+    fs::write(
+        &copy,
+        text.replace(
+            "/usr/local/bin/portcullis",
+            env!("CARGO_BIN_EXE_portcullis"),
+        ),
+    )
+    .unwrap();
+    let verified = std::process::Command::new("systemd-analyze")
+        .arg("verify")
+        .arg(&copy)
+        .output();
     if let Ok(output) = verified {
         let said = String::from_utf8(output.stderr).unwrap();
         let about_us: Vec<&str> = said

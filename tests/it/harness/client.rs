@@ -138,9 +138,7 @@ impl Client {
     /// Sends `request` over HTTP/1.1 on a connection of its own; its URI is the target, its `Host` header names the server.
     pub(crate) async fn send(&self, server_name: &str, request: Request<Full<Bytes>>) -> Answer {
         let stream = self.connect(server_name, &[b"http/1.1"]).await.unwrap();
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .unwrap();
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(async move { drop(connection.await) });
         collect(sender.send_request(request).await.unwrap()).await
     }
@@ -148,10 +146,9 @@ impl Client {
     /// Sends `request` over HTTP/2 on a connection of its own.
     pub(crate) async fn send_h2(&self, server_name: &str, request: Request<Full<Bytes>>) -> Answer {
         let stream = self.connect(server_name, &[b"h2"]).await.unwrap();
-        let (mut sender, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-                .await
-                .unwrap();
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
         tokio::spawn(async move { drop(connection.await) });
         collect(sender.send_request(request).await.unwrap()).await
     }

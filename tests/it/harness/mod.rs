@@ -16,7 +16,7 @@ pub(crate) mod wire;
 
 use std::time::Duration;
 
-pub(crate) use browser::Browser;
+pub(crate) use browser::{Browser, Page};
 pub(crate) use client::{Answer, Client};
 pub(crate) use people::Person;
 pub(crate) use scripted::Scripted;

@@ -11,6 +11,8 @@ const SECRET_LENGTH: usize = 20;
 pub(crate) struct Person {
     pub(crate) name: &'static str,
     pub(crate) groups: Vec<&'static str>,
+    tenant: Option<&'static str>,
+    contractor: bool,
     secret: Vec<u8>,
     last_step: AtomicU64,
 }
@@ -21,6 +23,8 @@ impl Person {
         Self {
             name,
             groups: groups.to_vec(),
+            tenant: None,
+            contractor: false,
             secret,
             last_step: AtomicU64::new(0),
         }
@@ -32,11 +36,30 @@ impl Person {
         Self {
             name,
             groups: Vec::new(),
+            tenant: None,
+            contractor: false,
             secret: data_encoding::BASE32_NOPAD
                 .decode(letters.as_bytes())
                 .unwrap(),
             last_step: AtomicU64::new(0),
         }
+    }
+
+    /// The same person, of another tenant.
+    pub(crate) const fn of(mut self, tenant: &'static str) -> Self {
+        self.tenant = Some(tenant);
+        self
+    }
+
+    /// The same person, as a contractor.
+    pub(crate) const fn contractor(mut self) -> Self {
+        self.contractor = true;
+        self
+    }
+
+    /// The code that [`Self::fresh_code`] gave last.
+    pub(crate) fn last_code(&self) -> String {
+        self.code_at(self.last_step.load(Ordering::SeqCst))
     }
 
     pub(crate) fn email(&self) -> String {
@@ -49,14 +72,18 @@ impl Person {
 
     /// The line for `portcullis user import`.
     pub(crate) fn import_line(&self) -> String {
-        serde_json::json!({
+        let mut line = serde_json::json!({
             "name": self.name,
             "email": self.email(),
             "groups": self.groups,
             "password": PASSWORD,
             "totp_secret": self.secret_base32(),
-        })
-        .to_string()
+            "contractor": self.contractor,
+        });
+        if let Some(tenant) = self.tenant {
+            line["tenant"] = tenant.into();
+        }
+        line.to_string()
     }
 
     /// A code that this person has not used before: each step of 30 s is good once, and the next one is already accepted.

@@ -135,6 +135,7 @@ impl Wire {
             .expect("the server closed without an answer");
         let status = start
             .strip_prefix("HTTP/1.1 ")
+            .or(start.strip_prefix("HTTP/1.0 "))
             .unwrap_or_else(|| panic!("no answer: {start:?}"));
         Reply {
             status: status[..3].parse().unwrap(),

@@ -103,7 +103,10 @@ fn use_moves_the_idle_limit_and_refused_use_does_not() {
 #[test]
 fn a_route_with_shorter_limits_refuses_what_others_accept() {
     let sessions = with_one();
-    let strict = RULES.narrowed(None, Some(Duration::from_secs(60)), None);
+    let strict = SessionRules {
+        idle: Duration::from_secs(60),
+        ..RULES
+    };
     let now = START.plus(Duration::from_secs(61));
     let portal = host("login.example.com");
     assert_eq!(

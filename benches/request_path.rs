@@ -1,0 +1,239 @@
+//! What one request costs without a network: admission, route, session, decision, journal, entry.
+//!
+//! `path/*` is the time that the thread which serves the request spends; `cpu/*` is the processor time of the whole
+//! process, so the audit log's writer, which seals, hashes and appends in its own thread, is in it. `size/*` repeats the
+//! path in installations of growing size. Building the request from bytes is hyper's work and not in any figure.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a measurement reads the clock, waits, and may simply stop when something is wrong"
+)]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::hint::black_box;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use criterion::{
+    BatchSize, BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime,
+};
+use portcullis::benching::{Ask, Memory, Site};
+use tempfile::TempDir;
+
+/// Requests made ready before the clock runs, then served one after the other.
+const AT_ONCE: usize = 512;
+/// Beyond this many unwritten entries the measurement waits for the writer: the queue is bounded.
+const MOST_UNWRITTEN: usize = 16_384;
+const GROUPS: [&str; 4] = ["staff", "engineering", "vpn", "team1"];
+
+/// An installation in a folder that goes with it.
+struct Installation {
+    site: Site,
+    _folder: TempDir,
+}
+
+fn write(folder: &Path, name: &str, text: &str) {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// `routes` apps with `policies` rules spread evenly over them; each route also has its `allow`.
+fn install(routes: usize, policies: usize) -> Installation {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = String::from(
+        "[server]\nportal = \"login.example.com\"\nhttp_redirect = []\nadmin_socket = \"data/admin.sock\"\n\
+         [server.limits]\naddress_rate = \"100000000/1s\"\naddress_burst = 100000000\n\
+         [tls]\ncertificates = \"internal\"\n\
+         [storage]\ndatabase = \"sqlite:data/portcullis.db\"\nmaster_key = { file = \"data/master.key\" }\n\
+         [audit]\nfolder = \"data/audit\"\n\
+         [upstream.behind]\ntargets = [\"http://127.0.0.1:3000\"]\n",
+    );
+    for number in 0..routes {
+        let text = format!(
+            "[route.app{number}]\nhost = \"app{number}.example.com\"\nupstream = \"behind\"\n\
+             labels = [\"internal\"]\nallow = [\"group:staff\"]\n"
+        );
+        config.push_str(&text);
+    }
+    let mut rules = String::new();
+    for number in 0..policies {
+        write_rule(&mut rules, number, number % routes);
+    }
+    write(folder.path(), "portcullis.toml", &config);
+    write(folder.path(), "policies/rules.cedar", &rules);
+    let last = format!("app{}.example.com", routes - 1);
+    let site = Site::open(&folder.path().join("portcullis.toml"), &last, &GROUPS).unwrap();
+    Installation {
+        site,
+        _folder: folder,
+    }
+}
+
+/// Every fifth forbids a path to all but leads, the others permit a path to a group.
+fn write_rule(text: &mut String, number: usize, route: usize) {
+    let written = if number % 5 == 4 {
+        write!(
+            text,
+            "@id(\"deny.{number}\")\n@reason(\"Limited to leads.\")\n\
+             forbid (principal, action, resource == Route::\"app{route}\")\n\
+             when {{ context.request.path like \"/area{number}/*\" }}\n\
+             unless {{ principal in Group::\"leads\" }};\n"
+        )
+    } else {
+        write!(
+            text,
+            "@id(\"allow.{number}\")\n\
+             permit (principal in Group::\"team{}\", action in Action::\"read\", resource == Route::\"app{route}\")\n\
+             when {{ context.request.path like \"/reports{number}/*\" }};\n",
+            number % 53
+        )
+    };
+    written.unwrap();
+}
+
+impl Installation {
+    fn asks(&self, wanted: usize) -> Vec<Ask> {
+        let ask = |number| {
+            self.site
+                .ask(&format!("/documents/{number}/latest?view=full"))
+                .unwrap()
+        };
+        (0..wanted).map(ask).collect()
+    }
+
+    /// Serves `count` requests; gives what `spent` says that took. Making the requests and waiting for the writer
+    /// count only where `spent` looks at the whole process.
+    fn serve(&self, count: u64, memory: Memory) -> Duration {
+        let mut left = usize::try_from(count).unwrap();
+        let mut took = Duration::ZERO;
+        while left > 0 {
+            let asks = self.asks(left.min(AT_ONCE));
+            left -= asks.len();
+            self.wait_for_writer(MOST_UNWRITTEN);
+            let begun = Instant::now();
+            for ask in asks {
+                self.site.serve(black_box(ask), memory).unwrap();
+            }
+            took += begun.elapsed();
+        }
+        took
+    }
+
+    /// The same in processor time of all threads, the making of the requests taken off.
+    fn serve_in_all(&self, count: u64, memory: Memory) -> Duration {
+        let mut left = usize::try_from(count).unwrap();
+        let mut took = Duration::ZERO;
+        while left > 0 {
+            let asks = self.asks(left.min(AT_ONCE));
+            left -= asks.len();
+            let begun = processor_time();
+            for ask in asks {
+                self.site.serve(black_box(ask), memory).unwrap();
+            }
+            self.wait_for_writer(0);
+            took += processor_time().saturating_sub(begun);
+        }
+        took
+    }
+
+    fn wait_for_writer(&self, most: usize) {
+        while self.site.unwritten() > most {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+}
+
+/// Time that all threads of this process have spent on a processor; the kernel counts it in nanoseconds.
+fn processor_time() -> Duration {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let spent = |task: fs::DirEntry| {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    };
+    Duration::from_nanos(tasks.flatten().filter_map(spent).sum())
+}
+
+fn measure(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    installation: &Installation,
+    memory: Memory,
+) {
+    group.bench_function(name, |bencher| {
+        bencher.iter_custom(|count| installation.serve(count, memory))
+    });
+}
+
+fn one_request(criterion: &mut Criterion) {
+    let installation = install(10, 10);
+    let mut group = criterion.benchmark_group("path");
+    measure(&mut group, "remembered", &installation, Memory::Used);
+    measure(&mut group, "fresh", &installation, Memory::Bypassed);
+    group.finish();
+    let mut group = criterion.benchmark_group("cpu");
+    group.bench_function("remembered", |bencher| {
+        bencher.iter_custom(|count| installation.serve_in_all(count, Memory::Used));
+    });
+    group.finish();
+}
+
+/// The steps by themselves. What they leave out is the record: the slot, the journal and the entry.
+fn steps(criterion: &mut Criterion) {
+    let installation = install(10, 10);
+    let site = &installation.site;
+    let ask = || site.ask("/documents/1/latest?view=full").unwrap();
+    let known = site.know(ask()).unwrap();
+    let mut group = criterion.benchmark_group("step");
+    group.bench_function("admission", |bencher| {
+        bencher.iter_batched(ask, |ask| site.admit(ask).unwrap(), BatchSize::SmallInput);
+    });
+    group.bench_function("route", |bencher| {
+        bencher.iter(|| site.find_route(black_box(&known)));
+    });
+    group.bench_function("session", |bencher| {
+        bencher.iter(|| site.find_session(black_box(&known)));
+    });
+    group.bench_function("decision, remembered", |bencher| {
+        bencher.iter(|| site.decide(black_box(&known), Memory::Used));
+    });
+    group.bench_function("decision, fresh", |bencher| {
+        bencher.iter(|| site.decide(black_box(&known), Memory::Bypassed));
+    });
+    group.finish();
+}
+
+fn growing(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("size");
+    for (routes, policies) in [(10, 50), (2_000, 10), (2_000, 10_000)] {
+        let installation = install(routes, policies);
+        let size = format!("{routes}-routes-{policies}-policies");
+        measure(
+            &mut group,
+            &format!("remembered/{size}"),
+            &installation,
+            Memory::Used,
+        );
+        measure(
+            &mut group,
+            &format!("fresh/{size}"),
+            &installation,
+            Memory::Bypassed,
+        );
+    }
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2));
+    targets = one_request, steps, growing
+}
+criterion_main!(benches);

@@ -1,0 +1,60 @@
+"""Medians over the rounds, as Markdown tables."""
+
+import statistics
+
+
+def median(values):
+    values = [value for value in values if value is not None]
+    return statistics.median(values) if values else None
+
+
+def number(value, digits=1):
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def text(rows):
+    """Rows of cells, the first being the head; the first column to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for index, row in enumerate(rows):
+        cells = (cell.ljust(width) if column == 0 else cell.rjust(width)
+                 for column, (cell, width) in enumerate(zip(row, widths)))
+        lines.append("| " + " | ".join(cells) + " |")
+        if index == 0:
+            lines.append("|" + "|".join("-" * (width + 1) + ("-" if column == 0 else ":")
+                                        for column, width in enumerate(widths)) + "|")
+    return "\n".join(lines)
+
+
+def traffic(proxies, measured, bases):
+    """One row per proxy: cost, throughput, latency, and cost against each base."""
+    cost = {name: median([m["cpu_us"] for m in rounds]) for name, rounds in measured.items() if rounds}
+    rows = [["proxy", "job", "CPU-us/request", "spread", "user-us", "requests/s", "busy", "foreign", "p50 us", "p99 us",
+             "p99.9 us", *(f"vs {base}" for base in bases), "rounds"]]
+    for proxy in proxies:
+        rounds = measured.get(proxy.name)
+        if not rounds:
+            continue
+        costs = [m["cpu_us"] for m in rounds]
+        of = {key: median([m[key] for m in rounds])
+              for key in ("user_us", "per_second", "busy", "foreign", "p50", "p99", "p999")}
+        rows.append([proxy.name, proxy.job, number(cost[proxy.name]), f"{min(costs):.1f}-{max(costs):.1f}",
+                     number(of["user_us"]), number(of["per_second"], 0), number(of["busy"], 2), number(of["foreign"], 2),
+                     *(number(of[key], 0) for key in ("p50", "p99", "p999")),
+                     *(number(cost[proxy.name] / cost[base], 2) if base in cost else "-" for base in bases),
+                     str(len(rounds))])
+    return text(rows)
+
+
+def memory(measured):
+    rows = [["proxy", "idle RSS MiB", "idle PSS MiB", "connections", "PSS with them MiB", "KiB per connection"]]
+    for name, found in measured.items():
+        rows.append([name, number(found["rss_kib"] / 1024), number(found["pss_kib"] / 1024), str(found["connections"]),
+                     number(found["held_pss_kib"] / 1024), number(found["kib_per_connection"])])
+    return text(rows)
+
+
+def check(measured):
+    rows = [["routes", "policies", "portcullis check, s"]]
+    rows += [[str(found["routes"]), str(found["policies"]), number(found["seconds"], 2)] for found in measured]
+    return text(rows)

@@ -1,0 +1,240 @@
+//! Stands between an HTTP/1.1 connection and hyper: bytes pass while they are in order, and not one longer.
+//!
+//! Requests before an offence are served and answered first; then the offence is answered here, because hyper would
+//! answer without the headers that every answer of ours carries, and the connection ends. Nothing is decided about a
+//! request whose bytes are in order.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::HeaderValue;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::activity::Activity;
+use crate::message::AdmitError;
+use crate::message::wire::{HeadBounds, Lines};
+
+/// How long a refused client may go on sending. Closing earlier would make its system throw our answer away
+/// (RFC 9112 section 9.6).
+const LINGER: Duration = Duration::from_secs(1);
+const MOST_DISCARDED: usize = 256 * 1024;
+const PIECE: usize = 4096;
+
+/// A connection whose bytes are followed.
+#[derive(Debug)]
+pub(super) struct Guarded<T> {
+    inner: T,
+    activity: Arc<Activity>,
+    lines: Lines,
+    /// For answers through TLS: the value of `Strict-Transport-Security`.
+    transport_security: Option<HeaderValue>,
+    /// Everything that hyper wrote has left.
+    flushed: bool,
+    refusal: Option<Box<Refusal>>,
+}
+
+#[derive(Debug)]
+struct Refusal {
+    why: AdmitError,
+    step: Step,
+}
+
+#[derive(Debug)]
+enum Step {
+    /// Earlier requests are still being answered.
+    Waiting,
+    Answering {
+        answer: Vec<u8>,
+        sent: usize,
+    },
+    Flushing,
+    Closing,
+    Discarding {
+        until: Pin<Box<Sleep>>,
+        discarded: usize,
+    },
+    Done,
+}
+
+impl<T> Guarded<T> {
+    pub(super) fn new(
+        inner: T,
+        activity: Arc<Activity>,
+        bounds: HeadBounds,
+        transport_security: Option<HeaderValue>,
+    ) -> Self {
+        Self {
+            inner,
+            activity,
+            lines: Lines::new(bounds),
+            transport_security,
+            flushed: true,
+            refusal: None,
+        }
+    }
+
+    /// The offence is answered only where an answer is due: after all earlier ones, and never into another protocol.
+    fn may_answer(&self) -> bool {
+        self.flushed && !self.activity.is_busy()
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Guarded<T> {
+    /// Answers the offence, closes our side, and lets the client finish. Ends in an error, which ends the connection.
+    fn poll_refuse(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let may_answer = self.may_answer();
+        let Some(refusal) = self.refusal.as_deref_mut() else {
+            return Poll::Ready(Err(refused()));
+        };
+        loop {
+            match &mut refusal.step {
+                Step::Waiting => {
+                    // hyper asks again as soon as the answer before has left.
+                    if !may_answer {
+                        return Poll::Pending;
+                    }
+                    self.activity.refuse(refusal.why);
+                    let answer = answer(refusal.why, self.transport_security.as_ref());
+                    refusal.step = Step::Answering { answer, sent: 0 };
+                }
+                Step::Answering { answer, sent } => match answer.get(*sent..) {
+                    None | Some([]) => refusal.step = Step::Flushing,
+                    Some(rest) => *sent += ready!(Pin::new(&mut self.inner).poll_write(cx, rest))?,
+                },
+                Step::Flushing => {
+                    ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+                    refusal.step = Step::Closing;
+                }
+                Step::Closing => {
+                    ready!(Pin::new(&mut self.inner).poll_shutdown(cx))?;
+                    let until = Box::pin(sleep_until(Instant::now() + LINGER));
+                    refusal.step = Step::Discarding {
+                        until,
+                        discarded: 0,
+                    };
+                }
+                Step::Discarding { until, discarded } => {
+                    let over = until.as_mut().poll(cx).is_ready();
+                    if over || *discarded > MOST_DISCARDED {
+                        refusal.step = Step::Done;
+                        continue;
+                    }
+                    let mut piece = [0_u8; PIECE];
+                    let mut buffer = ReadBuf::new(&mut piece);
+                    ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buffer))?;
+                    *discarded += buffer.filled().len();
+                    if buffer.filled().is_empty() {
+                        refusal.step = Step::Done;
+                    }
+                }
+                Step::Done => return Poll::Ready(Err(refused())),
+            }
+        }
+    }
+}
+
+fn refused() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the message breaks HTTP/1.1")
+}
+
+/// The same problem document that a parsed request would get, short of the id that no request has.
+fn answer(why: AdmitError, transport_security: Option<&HeaderValue>) -> Vec<u8> {
+    let status = why.status();
+    let title = status.canonical_reason().unwrap_or("Bad Request");
+    let body = format!(
+        "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{},\"reason\":\"{}\",\"detail\":\"{why}\"}}",
+        status.as_u16(),
+        why.reason(),
+    );
+    let mut answer = format!(
+        "HTTP/1.1 {} {title}\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n\
+         X-Content-Type-Options: nosniff\r\nContent-Length: {}\r\nConnection: close\r\n",
+        status.as_u16(),
+        body.len(),
+    )
+    .into_bytes();
+    if let Some(value) = transport_security {
+        answer.extend_from_slice(b"Strict-Transport-Security: ");
+        answer.extend_from_slice(value.as_bytes());
+        answer.extend_from_slice(b"\r\n");
+    }
+    answer.extend_from_slice(b"\r\n");
+    answer.extend_from_slice(body.as_bytes());
+    answer
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.refusal.is_some() {
+            return this.poll_refuse(cx);
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.inner).poll_read(cx, buffer))?;
+        let new = buffer.filled().get(before..).unwrap_or_default();
+        if this.lines.is_switching() && !new.is_empty() {
+            if this.activity.has_switched() {
+                this.lines.switched(true);
+            } else if !this.activity.is_busy() {
+                this.lines.switched(false);
+            }
+        }
+        let Err(offence) = this.lines.read(new) else {
+            return Poll::Ready(Ok(()));
+        };
+        if offence.in_body || this.activity.has_switched() {
+            return Poll::Ready(Err(refused()));
+        }
+        buffer.set_filled(before + offence.fine);
+        this.refusal = Some(Box::new(Refusal {
+            why: offence.why,
+            step: Step::Waiting,
+        }));
+        if offence.fine > 0 {
+            return Poll::Ready(Ok(()));
+        }
+        this.poll_refuse(cx)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.flushed = false;
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+        self.flushed = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.flushed = false;
+        Pin::new(&mut self.inner).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+}
