@@ -22,22 +22,6 @@ pub(crate) struct Tasks {
     panics: Arc<AtomicU64>,
 }
 
-/// The task ended by a panic, or was aborted by a drain whose grace was over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the task did not come to its end")]
-pub(crate) struct Lost;
-
-/// Waits for a spawned task; dropping it leaves the task running.
-#[derive(Debug)]
-pub(crate) struct Spawned<T>(tokio::task::JoinHandle<Result<T, Lost>>);
-
-impl<T> Spawned<T> {
-    /// The task's result.
-    pub(crate) async fn finished(self) -> Result<T, Lost> {
-        self.0.await.unwrap_or(Err(Lost))
-    }
-}
-
 impl Tasks {
     pub(crate) fn new() -> Self {
         Self {
@@ -49,24 +33,21 @@ impl Tasks {
     }
 
     /// Runs `future` on the current runtime until it ends, panics, or a drain's grace is over.
-    pub(crate) fn spawn<F>(&self, name: &'static str, future: F) -> Spawned<F::Output>
+    pub(crate) fn spawn<F>(&self, name: &'static str, future: F)
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
         let panics = Arc::clone(&self.panics);
         let aborted = self.aborted.clone();
-        Spawned(self.tracker.spawn(async move {
+        // Nobody waits for a single task; the tracker counts it and a drain finds it.
+        drop(self.tracker.spawn(async move {
             let caught = AssertUnwindSafe(future).catch_unwind();
-            let Some(outcome) = aborted.run_until_cancelled(caught).await else {
-                return Err(Lost);
-            };
-            outcome.map_err(|panic| {
+            if let Some(Err(panic)) = aborted.run_until_cancelled(caught).await {
                 panics.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(task = name, panic = panic_text(&*panic), "a task panicked");
-                Lost
-            })
-        }))
+            }
+        }));
     }
 
     /// Cancelled as soon as a drain begins; long-lived tasks end their work in order when it is.
@@ -74,14 +55,13 @@ impl Tasks {
         &self.draining
     }
 
-    #[cfg(test)]
     /// How many tasks have panicked since the start.
     pub(crate) fn panics(&self) -> u64 {
         self.panics.load(Ordering::Relaxed)
     }
 
-    #[cfg(test)]
     /// How many tasks are running.
+    #[cfg(test)]
     pub(crate) fn running(&self) -> usize {
         self.tracker.len()
     }
@@ -116,7 +96,7 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, future: F) {
-        drop(self.spawn("http2-stream", future));
+        self.spawn("http2-stream", future);
     }
 }
 
@@ -132,27 +112,38 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 mod tests {
     use std::time::Duration;
 
-    use super::{Lost, Tasks};
+    use tokio::sync::oneshot;
+
+    use super::Tasks;
 
     #[tokio::test]
     async fn a_panic_is_counted_and_stays_in_its_task() {
         let tasks = Tasks::new();
-        let broken = tasks.spawn("broken", async { panic!("on purpose") });
-        let sound = tasks.spawn("sound", async { 7 });
-        assert_eq!(broken.finished().await.map(|()| 0), Err(Lost));
-        assert_eq!(sound.finished().await, Ok(7));
+        tasks.spawn("broken", async { panic!("on purpose") });
+        let (tell, told) = oneshot::channel();
+        tasks.spawn("sound", async { tell.send(7).unwrap() });
+        assert_eq!(told.await, Ok(7));
+        assert_eq!(tasks.drain(Duration::from_secs(5)).await, 0);
         assert_eq!(tasks.panics(), 1);
     }
 
     #[tokio::test]
     async fn a_drain_waits_for_tasks_that_end_and_aborts_those_that_do_not() {
         let tasks = Tasks::new();
+        let (tell, told) = oneshot::channel();
         let stop = tasks.draining().clone();
-        let obedient = tasks.spawn("obedient", async move { stop.cancelled().await });
-        let stubborn = tasks.spawn("stubborn", std::future::pending::<()>());
+        tasks.spawn("obedient", async move {
+            stop.cancelled().await;
+            tell.send(()).unwrap();
+        });
+        let (held, never) = oneshot::channel::<()>();
+        tasks.spawn("stubborn", async move {
+            std::future::pending::<()>().await;
+            drop(held);
+        });
         assert_eq!(tasks.running(), 2);
         assert_eq!(tasks.drain(Duration::from_millis(50)).await, 1);
-        assert_eq!(obedient.finished().await, Ok(()));
-        assert_eq!(stubborn.finished().await, Err(Lost));
+        assert_eq!(told.await, Ok(()));
+        assert!(never.await.is_err(), "an aborted task drops what it holds");
     }
 }

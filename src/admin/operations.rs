@@ -54,11 +54,11 @@ pub(crate) async fn serve(
             .timer(TokioTimer::new())
             .header_read_timeout(std::time::Duration::from_secs(10))
             .serve_connection(TokioIo::new(stream), service);
-        drop(tasks.spawn("operations", async move {
+        tasks.spawn("operations", async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "the operations listener lost a connection");
             }
-        }));
+        });
     }
 }
 

@@ -103,7 +103,7 @@ pub(crate) struct AuditLog {
     pub(super) shared: Arc<Shared>,
     pub(super) journal: Arc<Journal>,
     pub(super) sync: Option<GroupSync>,
-    sealer: Arc<Sealer>,
+    pub(super) sealer: Arc<Sealer>,
     pub(super) clock: Clock,
     pub(super) options: Options,
     key: NoteVerifier,
@@ -225,10 +225,6 @@ impl AuditLog {
     /// The key with which anybody can verify this log.
     pub(crate) const fn verifier_key(&self) -> &NoteVerifier {
         &self.key
-    }
-
-    pub(crate) const fn sealer(&self) -> &Arc<Sealer> {
-        &self.sealer
     }
 
     /// Makes everything sealed for `person` unreadable for ever. Record a `user.erased` event beside it.

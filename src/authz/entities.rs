@@ -7,8 +7,6 @@ use std::sync::Arc;
 
 use cedar_policy::{Entity, EntityUid, RestrictedExpression};
 
-use crate::base::PrincipalId;
-
 use super::request::{Caller, Service};
 use super::routes::RouteFacts;
 use super::schema::{ANONYMOUS, CONSOLE, Kind};
@@ -19,7 +17,6 @@ use crate::authn::Principal;
 pub(crate) struct Known {
     /// Two callers never share a number, so it stands for everything about the caller in the decision memory.
     pub(crate) version: u64,
-    pub(crate) id: Option<PrincipalId>,
     pub(crate) uid: EntityUid,
     pub(crate) entity: Entity,
     /// `context.session`, for a person.

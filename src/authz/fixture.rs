@@ -83,7 +83,6 @@ pub(super) fn shipped() -> Vec<Source> {
 pub(super) fn compile(files: &[Source], routes: &[RouteFacts]) -> Result<Policies, Problems> {
     let mut problems = Problems::new();
     let inputs = Inputs {
-        generation: 7,
         files,
         routes,
         groups: &Groups::default(),

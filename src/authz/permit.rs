@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{PolicyId, PrincipalId, Reason, RouteName, Timestamp};
+use crate::base::{PolicyId, PrincipalId, Reason, RouteName};
 
 /// Proof that this request may go on. It is about one caller, one action and one route, and dies with the request.
 #[must_use]
@@ -15,8 +15,6 @@ pub(crate) struct Permit {
     route: Option<RouteName>,
     policies: Arc<[PolicyId]>,
     reason: Reason,
-    generation: u64,
-    not_after: Timestamp,
     remembered: bool,
 }
 
@@ -26,8 +24,6 @@ pub(super) struct Terms {
     pub(super) route: Option<RouteName>,
     pub(super) policies: Arc<[PolicyId]>,
     pub(super) reason: Reason,
-    pub(super) generation: u64,
-    pub(super) not_after: Timestamp,
     pub(super) remembered: bool,
 }
 
@@ -38,8 +34,6 @@ impl Permit {
             route: terms.route,
             policies: terms.policies,
             reason: terms.reason,
-            generation: terms.generation,
-            not_after: terms.not_after,
             remembered: terms.remembered,
         }
     }
@@ -49,24 +43,14 @@ impl Permit {
         self.principal.as_ref()
     }
 
+    /// `None` for an act of administration.
+    pub(crate) const fn route(&self) -> Option<&RouteName> {
+        self.route.as_ref()
+    }
+
     /// The permits that were satisfied, sorted.
     pub(crate) fn policies(&self) -> &[PolicyId] {
         &self.policies
-    }
-
-    /// [`Reason::Permitted`] or [`Reason::PublicRoute`].
-    pub(crate) const fn reason(&self) -> Reason {
-        self.reason
-    }
-
-    /// The plan under which it was given.
-    pub(crate) const fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// A stream that still runs at this time has to be decided anew.
-    pub(crate) const fn not_after(&self) -> Timestamp {
-        self.not_after
     }
 
     /// `true` when the answer came from the decision memory.

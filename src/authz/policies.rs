@@ -32,8 +32,6 @@ const ENTITIES: usize = 4_096;
 /// What policies are compiled from.
 #[derive(Debug)]
 pub(crate) struct Inputs<'a> {
-    /// Number of the plan.
-    pub(crate) generation: u64,
     pub(crate) files: &'a [Source],
     pub(crate) routes: &'a [RouteFacts],
     pub(crate) groups: &'a Groups,
@@ -47,7 +45,6 @@ pub(crate) struct Inputs<'a> {
 /// Every rule, sliced per route, with the memory of what they decided.
 #[derive(Debug)]
 pub(crate) struct Policies {
-    pub(super) generation: u64,
     pub(super) rules: BTreeMap<PolicyId, Rule>,
     pub(super) routes: Vec<RouteFacts>,
     pub(super) slices: Slices,
@@ -87,7 +84,6 @@ impl Policies {
             return None;
         };
         Some(Self {
-            generation: inputs.generation,
             rules: unique
                 .into_iter()
                 .map(|rule| (rule.id.clone(), rule))

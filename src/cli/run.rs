@@ -165,7 +165,10 @@ fn audit(core: &crate::server::core::Core) -> String {
         core.audit.stats().entries,
         core.audit.recovery().interrupted,
     );
-    let mut text = format!("log continues at entry {entries}");
+    let mut text = format!(
+        "log continues at entry {entries}, key {}",
+        core.audit.verifier_key().vkey()
+    );
     if recovered > 0 {
         text.push_str(&format!("; {recovered} interrupted requests were closed"));
     }
@@ -195,5 +198,5 @@ fn tls(server: &Server, now: Timestamp) -> String {
     } else {
         String::new()
     };
-    format!("{}; {first}{more}", plan.config.tls.profile.value.as_str())
+    format!("{}; {first}{more}", plan.config.tls.profile.value)
 }

@@ -132,7 +132,11 @@ fn remove(name: &str, erase: bool, globals: &Globals) -> Result<Outcome, Failure
             ),
         ));
     }
-    let done = if erase { "removed and erased" } else { "removed" };
+    let done = if erase {
+        "removed and erased"
+    } else {
+        "removed"
+    };
     change(globals, &person.login, Change::Remove { erase }, done)
 }
 

@@ -92,7 +92,7 @@ pub(super) fn compile(source: Source, folder: &Path, problems: &mut Problems) ->
         root.overlay(&stand_in);
         Document::read(&root, &mut Reader::new(folder, &mut problems))
     });
-    let mut config = assemble(document?, folder, sources);
+    let mut config = assemble(document?, sources);
     // Defaults know no folder.
     if !config.policy.dir.at().is_written() {
         config.policy.dir.value = folder.join(&config.policy.dir.value);
@@ -131,13 +131,12 @@ fn included(
     trees
 }
 
-fn assemble(document: Document, folder: &Path, sources: Vec<Source>) -> Config {
+fn assemble(document: Document, sources: Vec<Source>) -> Config {
     Config {
         path: sources
             .first()
             .map(|source| source.path().to_path_buf())
             .unwrap_or_default(),
-        folder: folder.to_path_buf(),
         sources,
         server: document.server,
         tls: document.tls,

@@ -65,8 +65,6 @@ use table::{Table as _, table};
 pub(crate) struct Config {
     /// The first file.
     pub(crate) path: PathBuf,
-    /// Its folder; relative paths were resolved against it.
-    pub(crate) folder: PathBuf,
     /// Every file that was read, the first one first; what the hash in the log is made of.
     pub(crate) sources: Vec<Source>,
     pub(crate) server: Server,

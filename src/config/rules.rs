@@ -17,10 +17,6 @@ table! {
         /// Whose requests are counted together.
         by: By = "principal", reload;
     }
-    derived {
-        /// Where the table's name stands.
-        at: At;
-    }
 }
 
 impl RateLimit {
@@ -63,10 +59,6 @@ table! {
         title: Option<String> = none, reload;
         /// The clock that policies see in `context.time`; that of `[server]` when absent.
         timezone: Option<Timezone> = none, reload;
-    }
-    derived {
-        /// Where the table's name stands.
-        at: At;
     }
 }
 

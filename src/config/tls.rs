@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::secret::SecretFile;
-use super::source::{At, Spanned};
+use super::source::Spanned;
 use super::table::table;
 use super::types::Profile;
 use super::words::words;
@@ -44,10 +44,6 @@ table! {
         cert: Spanned<PathBuf> = required, reload;
         /// The private key.
         key: Spanned<SecretFile> = required, reload;
-    }
-    derived {
-        /// Where the entry begins.
-        at: At;
     }
 }
 

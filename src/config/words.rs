@@ -10,12 +10,14 @@ macro_rules! words {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub(crate) enum $name { $( $(#[doc = $vdoc])+ $variant, )+ }
 
-        impl $name {
-            /// The word in the file.
-            pub(crate) const fn as_str(self) -> &'static str {
-                match self { $( Self::$variant => $word, )+ }
+        /// The word in the file.
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(match self { $( Self::$variant => $word, )+ })
             }
+        }
 
+        impl $name {
             fn words() -> String {
                 $crate::config::words::one_of(&[$(($word, &[$($vdoc),+])),+])
             }

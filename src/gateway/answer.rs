@@ -86,30 +86,28 @@ pub(crate) fn log(refusal: &Refusal, cx: &RequestContext) {
     let (id, reason) = (cx.facts.id, refusal.reason());
     match reason.fault() {
         Fault::Nobody | Fault::Client => {
-            tracing::debug!(%id, %reason, cause = ?refusal, "request refused")
+            tracing::debug!(%id, %reason, cause = %refusal, "request refused")
         }
-        Fault::Upstream => tracing::warn!(%id, %reason, cause = ?refusal, "the upstream failed"),
+        Fault::Upstream => tracing::warn!(%id, %reason, cause = %refusal, "the upstream failed"),
         Fault::Ours => {
-            tracing::error!(%id, %reason, cause = ?refusal, "request refused by a fault of our own")
+            tracing::error!(%id, %reason, cause = %refusal, "request refused by a fault of our own")
         }
     }
 }
 
 /// The answer to a refused request.
 pub(crate) fn response(
-    refusal: Refusal,
+    refusal: &Refusal,
     asked: &Asked,
     cx: &RequestContext,
     portal: &Portal,
 ) -> Response<Body> {
-    let closes = closes_connection(&refusal) && asked.version != Version::HTTP_2;
-    let extra = extra_headers(&refusal);
-    let mut response = match refusal {
-        Refusal::Denied(denied) => denial::response(&denied, asked, cx, portal),
-        Refusal::BadCredential(error) if error != BadCredential::Conflicting => {
-            sign_in(asked, cx, portal, Mishap::CredentialRejected)
-        }
-        other => failed(&mishap(&other, cx), asked, cx),
+    let closes = closes_connection(refusal) && asked.version != Version::HTTP_2;
+    let extra = extra_headers(refusal);
+    let mut response = match (refusal, mishap(refusal, cx)) {
+        (Refusal::Denied(denied), _) => denial::response(denied, asked, cx, portal),
+        (_, rejected @ Mishap::CredentialRejected) => sign_in(asked, cx, portal, &rejected),
+        (_, mishap) => failed(&mishap, asked, cx),
     };
     for (name, value) in extra {
         response.headers_mut().insert(name, value);
@@ -172,7 +170,13 @@ fn mishap(refusal: &Refusal, cx: &RequestContext) -> Mishap {
         Refusal::RateLimited(limited) => Mishap::RateLimited {
             wait: std::time::Duration::from_secs(limited.retry_after()),
         },
-        Refusal::BadCredential(_) => Mishap::ConflictingCredentials,
+        Refusal::BadCredential(BadCredential::Conflicting) => Mishap::ConflictingCredentials,
+        Refusal::BadCredential(
+            BadCredential::Unknown
+            | BadCredential::Expired
+            | BadCredential::Idle
+            | BadCredential::Malformed,
+        ) => Mishap::CredentialRejected,
         Refusal::Denied(_) => Mishap::NoRoute,
         Refusal::AuditUnavailable(_) => Mishap::AuditUnavailable,
         Refusal::SignerUnavailable => Mishap::SignerUnavailable,
@@ -180,13 +184,19 @@ fn mishap(refusal: &Refusal, cx: &RequestContext) -> Mishap {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "whatever else a message can be refused for, it is malformed; admission has no other reasons"
+)]
 fn malformed(error: AdmitError, cx: &RequestContext) -> Mishap {
     if let AdmitError::BodyTooLarge { limit } = error {
         return Mishap::BodyTooLarge { limit };
     }
     let limits = &cx.plan.config.server.limits;
     if error == AdmitError::TargetTooLong {
-        return Mishap::TargetTooLong { limit: limits.target_bytes };
+        return Mishap::TargetTooLong {
+            limit: limits.target_bytes,
+        };
     }
     let (status, reason) = (error.status().as_u16(), error.reason());
     if matches!(status, 417 | 501 | 502 | 505) {
@@ -200,10 +210,6 @@ fn malformed(error: AdmitError, cx: &RequestContext) -> Mishap {
         },
         Reason::MethodNotAllowed => Mishap::Method,
         Reason::RequestTimeout => Mishap::RequestTimeout,
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "whatever else a message can be refused for, it is malformed; admission has no other reasons"
-        )]
         _ => Mishap::Malformed,
     }
 }
@@ -253,12 +259,12 @@ pub(super) fn sign_in(
     asked: &Asked,
     cx: &RequestContext,
     portal: &Portal,
-    otherwise: Mishap,
+    otherwise: &Mishap,
 ) -> Response<Body> {
     let redirect = asked.navigates.then(|| asked.address()).flatten();
     match redirect.and_then(|address| portal.to_sign_in(&address, &asked.cookies, cx)) {
         Some(response) => response,
-        None => failed(&otherwise, asked, cx),
+        None => failed(otherwise, asked, cx),
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) fn response(
     portal: &Portal,
 ) -> Response<Body> {
     if denied.denial.remedy == Remedy::SignIn {
-        return answer::sign_in(asked, cx, portal, Mishap::SignInRequired);
+        return answer::sign_in(asked, cx, portal, &Mishap::SignInRequired);
     }
     if denied.denial.hide {
         return failed(&Mishap::NoRoute, asked, cx);

@@ -39,7 +39,7 @@ use crate::route::Route;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::upstream::request::Destination;
-use crate::upstream::{Forwarded, Pools, Tunnel, TunnelEnd, UpstreamRequest};
+use crate::upstream::{Forwarded, Pools, Report, Tunnel, TunnelEnd, UpstreamRequest};
 
 /// What all workers share.
 #[derive(Debug)]
@@ -137,7 +137,7 @@ impl Gateway {
                     self.metrics().rate_limited(&limited.limit);
                 }
                 answer::log(&refusal, &cx);
-                let response = answer::response(refusal, &asked, &cx, &self.shared.portal);
+                let response = answer::response(&refusal, &asked, &cx, &self.shared.portal);
                 record.answered(response.status().as_u16(), AnsweredBy::Portcullis);
                 self.finish(
                     Carried {
@@ -217,7 +217,7 @@ impl Gateway {
     ) -> Response<Body> {
         let refusal = Refusal::from(error);
         answer::log(&refusal, cx);
-        let mut response = answer::response(refusal, asked, cx, &self.shared.portal);
+        let mut response = answer::response(&refusal, asked, cx, &self.shared.portal);
         security::finish(
             response.headers_mut(),
             cx.facts.peer.tls.is_some(),
@@ -338,6 +338,7 @@ impl Gateway {
             report,
             tunnel,
         } = forwarded;
+        log_carried(&report, permit, facts);
         record.carried(&name, Some(&report.target), Some(Arc::clone(&report.meter)));
         record.answered(response.status().as_u16(), AnsweredBy::Upstream);
         let status = response.status();
@@ -395,7 +396,7 @@ impl Gateway {
         let log = Arc::clone(&self.shared.audit);
         let streams = self.shared.ledger.metrics.streams_active.clone();
         streams.inc();
-        drop(self.tasks.spawn("upgraded-stream", async move {
+        self.tasks.spawn("upgraded-stream", async move {
             log.record(record.stream(audit::Action::StreamOpened));
             let mut run = std::pin::pin!(tunnel.run(idle));
             let end = loop {
@@ -409,7 +410,7 @@ impl Gateway {
                 record.refused(Reason::SessionEnded);
             }
             record.close(0);
-        }));
+        });
     }
 }
 
@@ -430,6 +431,19 @@ impl Carried {
         });
         Self::answered(response, record)
     }
+}
+
+/// For whoever looks into a slow upstream: how the connection came about and how long the first byte took.
+fn log_carried(report: &Report, permit: &Permit, facts: &Facts) {
+    tracing::debug!(
+        id = %facts.id,
+        target = &*report.target,
+        connect = ?report.connect,
+        first_byte = ?report.first_byte,
+        remembered = permit.is_remembered(),
+        route = permit.route().map(tracing::field::debug),
+        "the upstream answered"
+    );
 }
 
 /// What only the route knows of a message: its methods, its path classes, its bound, its upgrades.

@@ -253,7 +253,7 @@ impl Record {
             },
         };
         let took: Duration = entry.ended.since(entry.received);
-        self.ledger.metrics.answered(labels, took);
+        self.ledger.metrics.answered(&labels, took);
     }
 }
 

@@ -18,18 +18,28 @@ use crate::route::Route;
 use crate::upstream;
 
 /// Why a request gets no answer from an upstream.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
+    #[error("{0}")]
     Malformed(AdmitError),
+    #[error("{0}")]
     UpgradeRefused(UpgradeRefused),
     /// Methods that the route carries, for `Allow`.
+    #[error("the route does not carry the method")]
     MethodRefused(Vec<http::Method>),
+    #[error("no route has this host and path")]
     NoRoute,
+    #[error("{0}")]
     RateLimited(TooFast),
+    #[error("{0}")]
     BadCredential(BadCredential),
+    #[error("{}", .0.denial.reason)]
     Denied(Box<Denied>),
+    #[error("{0}")]
     AuditUnavailable(Unavailable),
+    #[error("the assertion cannot be signed")]
     SignerUnavailable,
+    #[error("{}", .0.error)]
     Upstream(Box<Failed>),
 }
 

@@ -15,8 +15,6 @@ pub(crate) enum Cause {
     Rule,
     /// Others have access, this person has not.
     NoPermit,
-    /// No policy permits anybody.
-    NobodyYet,
     /// A policy wants a fresh second factor.
     StepUp,
     /// A policy could not be evaluated.
@@ -27,7 +25,7 @@ impl Cause {
     const fn reason(self) -> Reason {
         match self {
             Self::Rule => Reason::Forbidden,
-            Self::NoPermit | Self::NobodyYet => Reason::NoPermit,
+            Self::NoPermit => Reason::NoPermit,
             Self::StepUp => Reason::StepUpRequired,
             Self::PolicyError => Reason::PolicyError,
         }
@@ -39,12 +37,8 @@ impl Cause {
 pub(crate) enum Remedy {
     /// A fresh second factor; `url` is the confirmation page.
     Confirm { url: String },
-    /// A device that the company manages.
-    ManagedDevice,
     /// The policy's own advice.
     Advice(String),
-    /// A page of the app that is open to the person.
-    Back { url: String, label: String },
 }
 
 /// Policies by name, for routes that explain in full.
@@ -81,7 +75,7 @@ impl Denied {
     fn title(&self) -> String {
         match self.cause {
             Cause::StepUp => format!("Confirm to open {}", self.app),
-            Cause::Rule | Cause::NoPermit | Cause::NobodyYet | Cause::PolicyError => {
+            Cause::Rule | Cause::NoPermit | Cause::PolicyError => {
                 format!("You cannot open {}", self.app)
             }
         }
@@ -92,7 +86,6 @@ impl Denied {
         match self.cause {
             Cause::Rule => "A rule of your company does not allow this.",
             Cause::NoPermit => "You have not been given access to this.",
-            Cause::NobodyYet => "Nobody has been given access to this app yet.",
             Cause::StepUp => "This needs a second-factor check made a short while ago.",
             Cause::PolicyError => {
                 "The rules for this app could not be read to the end, so it stays closed. Operators have been told."
@@ -103,7 +96,7 @@ impl Denied {
     fn confirm_url(&self) -> Option<&str> {
         self.remedies.iter().find_map(|remedy| match remedy {
             Remedy::Confirm { url } => Some(url.as_str()),
-            Remedy::ManagedDevice | Remedy::Advice(_) | Remedy::Back { .. } => None,
+            Remedy::Advice(_) => None,
         })
     }
 
@@ -125,8 +118,6 @@ impl Denied {
             Remedy::Confirm { .. } => Some(String::from(
                 "Open the address in a browser and confirm with your code.",
             )),
-            Remedy::ManagedDevice => Some(String::from("Use a device that your company manages.")),
-            Remedy::Back { .. } => None,
         });
         Problem {
             status: self.status,

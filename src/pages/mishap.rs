@@ -61,7 +61,6 @@ pub(crate) enum Mishap {
     AuditUnavailable,
     StoreUnavailable,
     SignerUnavailable,
-    Draining,
     Overloaded,
 }
 
@@ -99,7 +98,6 @@ impl Mishap {
             Self::AuditUnavailable => Reason::AuditUnavailable,
             Self::StoreUnavailable => Reason::StoreUnavailable,
             Self::SignerUnavailable => Reason::SignerUnavailable,
-            Self::Draining => Reason::Draining,
             Self::Overloaded => Reason::Overloaded,
         }
     }
@@ -123,7 +121,6 @@ impl Mishap {
             Self::AuditUnavailable
             | Self::StoreUnavailable
             | Self::SignerUnavailable
-            | Self::Draining
             | Self::Overloaded => 503,
             Self::NoAnswer { .. } => 504,
         }
@@ -163,7 +160,6 @@ impl Mishap {
             | Self::AuditUnavailable
             | Self::StoreUnavailable
             | Self::SignerUnavailable
-            | Self::Draining
             | Self::Overloaded => None,
         }
     }
@@ -335,11 +331,6 @@ impl Mishap {
                 "Briefly unavailable",
                 "Portcullis cannot check sign-ins at the moment. Operators have been told.",
                 "Try again in a minute. Nothing was sent to the app.",
-            ),
-            Self::Draining => (
-                "Restarting",
-                "This Portcullis is being restarted and takes no new requests.",
-                "Reload the page in a few seconds.",
             ),
             Self::Overloaded => (
                 "Very busy",

@@ -438,12 +438,7 @@ impl Book {
                 self.text("The billing administration area is limited to finance leads."),
             ],
             remedies: vec![
-                Remedy::Back {
-                    url: self.text("/reports/"),
-                    label: self.text("Go back to your reports"),
-                },
                 Remedy::Advice(self.text("Come back on a weekday from 07:00 to 19:00, or write to mailto:finance@example.com.")),
-                Remedy::ManagedDevice,
             ],
             details: Some(Details {
                 policies: vec![(self.text("billing.admin-path"), self.text("limits"))],
@@ -478,7 +473,6 @@ impl Book {
             ("denied-step-up", step_up.html()),
             ("denied-rule-untold", plain(Cause::Rule).html()),
             ("denied-no-permit", plain(Cause::NoPermit).html()),
-            ("denied-nobody-yet", plain(Cause::NobodyYet).html()),
             ("denied-policy-error", plain(Cause::PolicyError).html()),
         ]
     }
@@ -530,7 +524,6 @@ pub(super) fn mishaps(app: &str) -> Vec<(&'static str, Mishap)> {
         ("503-audit", Mishap::AuditUnavailable),
         ("503-store", Mishap::StoreUnavailable),
         ("503-signer", Mishap::SignerUnavailable),
-        ("503-draining", Mishap::Draining),
         ("503-overloaded", Mishap::Overloaded),
         (
             "504-timeout",

@@ -82,7 +82,7 @@ impl Plan {
             previous.map(|plan| &plan.upstreams),
             &mut problems,
         );
-        let policies = policies::compile(&config, generation, &mut problems);
+        let policies = policies::compile(&config, &mut problems);
         let brand = brand(&config, &mut problems);
         problems.settle();
         let (Some(policies), Some(brand), false) = (policies, brand, problems.has_errors()) else {

@@ -13,11 +13,7 @@ use crate::route::RouteTable;
 const USUAL_TENANT: &str = "default";
 
 /// Compiles the policy folder together with what the routes themselves say; `None` when there was an error.
-pub(super) fn compile(
-    config: &Config,
-    generation: u64,
-    problems: &mut Problems,
-) -> Option<Policies> {
+pub(super) fn compile(config: &Config, problems: &mut Problems) -> Option<Policies> {
     let files = load::read_folder(&config.policy.dir.value, problems);
     let routes = RouteFacts::all(config);
     let names = Names {
@@ -32,7 +28,6 @@ pub(super) fn compile(
         complete: false,
     };
     let inputs = Inputs {
-        generation,
         files: &files,
         routes: &routes,
         groups: &Groups::new(&config.groups),
@@ -78,7 +73,7 @@ impl Untested {
             warnings: mut problems,
         } = config::load(path)?;
         let routes = RouteTable::compile(&config, &mut problems);
-        let policies = compile(&config, 1, &mut problems);
+        let policies = compile(&config, &mut problems);
         let cases = cases(&config, &routes, &mut problems);
         problems.settle();
         match policies {

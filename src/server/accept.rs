@@ -160,14 +160,14 @@ pub(crate) async fn accept_loop<S, F>(
             tracing::debug!(%error, "a connection was gone before it began");
             continue;
         }
-        drop(tasks.spawn(
+        tasks.spawn(
             "connection",
             serve(Accepted {
                 socket,
                 address,
                 pass,
             }),
-        ));
+        );
     }
 }
 

@@ -48,18 +48,18 @@ pub(super) async fn control(
     let examine = Arc::new(move || examine(&core));
     let listener = tokio::net::TcpListener::from_std(operations)?;
     let metrics = Arc::clone(&house.core.ledger.metrics);
-    drop(tasks.spawn(
+    tasks.spawn(
         "operations-listener",
         operations::serve(listener, metrics, examine, tasks.clone()),
-    ));
-    drop(tasks.spawn("admin-socket", socket.serve(desk(&house), tasks.clone())));
-    drop(tasks.spawn("maintenance", maintain(house.clone())));
-    drop(tasks.spawn("sweep", sweep(house.clone())));
-    drop(tasks.spawn("long-term", long_term(house.clone())));
-    drop(tasks.spawn("sample", sample(house.clone())));
+    );
+    tasks.spawn("admin-socket", socket.serve(desk(&house), tasks.clone()));
+    tasks.spawn("maintenance", maintain(house.clone()));
+    tasks.spawn("sweep", sweep(house.clone()));
+    tasks.spawn("long-term", long_term(house.clone()));
+    tasks.spawn("sample", sample(house.clone()));
     let watch = Arc::clone(house.tls.certificates())
         .watch(house.core.ledger.clock, tasks.draining().clone());
-    drop(tasks.spawn("certificates", watch));
+    tasks.spawn("certificates", watch);
     ready();
     tell_supervisor(sd_notify::NotifyState::Ready);
     loop {
@@ -215,7 +215,7 @@ async fn keep_for_long(core: &Core) {
 /// Brings gauges up to date that nobody counts.
 async fn sample(house: House) {
     let metrics = Arc::clone(&house.core.ledger.metrics);
-    let (mut entries, mut failures) = (0_u64, 0_u64);
+    let (mut entries, mut failures, mut panics) = (0_u64, 0_u64, 0_u64);
     while every(&house, SAMPLE).await {
         let stats = house.core.audit.stats();
         metrics
@@ -224,6 +224,10 @@ async fn sample(house: House) {
         metrics
             .audit_write_failures
             .inc_by(stats.write_failures.saturating_sub(failures));
+        metrics
+            .panics
+            .inc_by(house.tasks.panics().saturating_sub(panics));
+        panics = house.tasks.panics();
         (entries, failures) = (stats.entries, stats.write_failures);
         metrics
             .audit_queue_length

@@ -92,10 +92,10 @@ impl Worker {
             let (gateway, tasks) = (gateway.clone(), self.tasks.clone());
             let serve =
                 move |accepted| serve(accepted, gateway.clone(), tls.clone(), tasks.clone());
-            drop(self.tasks.spawn(
+            self.tasks.spawn(
                 "listener",
                 accept_loop(listener, Arc::clone(&self.gate), self.tasks.clone(), serve),
-            ));
+            );
         }
         self.finished.cancelled().await;
     }
@@ -115,9 +115,12 @@ async fn serve(accepted: Accepted, gateway: Gateway, tls: Option<Arc<tls::Server
     metrics.connections.dec();
     match end {
         End::Closed | End::Idle => {}
-        End::UnknownName | End::Handshake(_) | End::HandshakeTimeout => {
+        End::Handshake(error) => {
             metrics.handshake_failures.inc();
-            tracing::debug!(?end, "a TLS handshake came to nothing");
+            tracing::debug!(%error, "a TLS handshake failed");
+        }
+        End::UnknownName | End::HandshakeTimeout => {
+            metrics.handshake_failures.inc();
         }
         End::HeaderTimeout(peer) => gateway.unparsed(peer, Reason::RequestTimeout, 0),
         End::Refused(peer, why) => gateway.unparsed(peer, why.reason(), why.status().as_u16()),

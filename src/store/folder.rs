@@ -114,11 +114,7 @@ mod tests {
     fn a_new_folder_is_private() {
         let base = tempfile::tempdir().unwrap();
         let folder = DataFolder::open_or_create(&base.path().join("a/b")).unwrap();
-        let mode = std::fs::metadata(&folder.0)
-            .unwrap()
-            .permissions()
-            .mode()
-            & 0o7777;
+        let mode = std::fs::metadata(&folder.0).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode, 0o700);
     }
 

@@ -20,7 +20,7 @@ use crate::config::{Format, Level as Severity};
 ///
 /// Libraries are heard from `warn` on, so that `debug` tells about Portcullis and not about its parts.
 pub(crate) fn start(level: Severity, format: Format) {
-    let filter = EnvFilter::new(format!("warn,portcullis={}", level.as_str()));
+    let filter = EnvFilter::new(format!("warn,portcullis={}", level));
     let text = match format {
         Format::Text => true,
         Format::Json => false,

@@ -215,14 +215,14 @@ impl Metrics {
     }
 
     /// Counts one finished exchange.
-    pub(crate) fn answered(&self, labels: Answered, took: Duration) {
+    pub(crate) fn answered(&self, labels: &Answered, took: Duration) {
         let of_route = OfRoute {
             http_route: labels.http_route.clone(),
         };
         self.request_duration
             .get_or_create(&of_route)
             .observe(took.as_secs_f64());
-        self.answered.get_or_create(&labels).inc();
+        self.answered.get_or_create(labels).inc();
     }
 
     pub(crate) fn sign_in(&self, method: &'static str, outcome: &'static str) {
@@ -273,7 +273,7 @@ mod tests {
             reason: "no-permit",
             answered_by: "portcullis",
         };
-        metrics.answered(labels, Duration::from_millis(7));
+        metrics.answered(&labels, Duration::from_millis(7));
         let text = metrics.expose();
         assert!(text.contains(r#"portcullis_requests_total{http_route="notes",http_response_status_code="403",decision="deny",reason="no-permit",answered_by="portcullis"} 1"#), "{text}");
         assert!(

@@ -13,8 +13,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
 };
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::PrivateKeyDer;
 
 use super::lint::{Finding, Loaded, Name, check};
 use crate::base::Timestamp;
@@ -44,7 +43,6 @@ pub(crate) enum CaError {
 /// An opened authority.
 #[derive(Clone)]
 pub(crate) struct InternalCa {
-    root: CertificateDer<'static>,
     root_path: PathBuf,
     issuer: Arc<Issuer<'static, KeyPair>>,
 }
@@ -74,19 +72,10 @@ impl InternalCa {
         let (root_pem, key_pem) = (read(&root_path)?, read(&key_path)?);
         let key = KeyPair::from_pem(&key_pem).map_err(CaError::Damaged)?;
         let issuer = Issuer::from_ca_cert_pem(&root_pem, key).map_err(CaError::Damaged)?;
-        let root = CertificateDer::from_pem_slice(root_pem.as_bytes())
-            .map_err(|_not_pem| CaError::Damaged(rcgen::Error::CouldNotParseCertificate))?;
         Ok(Self {
-            root,
             root_path,
             issuer: Arc::new(issuer),
         })
-    }
-
-    #[cfg(test)]
-    /// The same, for our own clients.
-    pub(crate) const fn root(&self) -> &CertificateDer<'static> {
-        &self.root
     }
 
     /// A new key and certificate for all `hosts`, valid for 30 days from `now` on.
@@ -171,6 +160,16 @@ fn set_life(params: &mut CertificateParams, from: Timestamp, to: Timestamp) {
     let since_epoch = |at: Timestamp| at.since(Timestamp::EPOCH);
     params.not_before = rcgen::date_time_ymd(1970, 1, 1) + since_epoch(from);
     params.not_after = rcgen::date_time_ymd(1970, 1, 1) + since_epoch(to);
+}
+
+#[cfg(test)]
+impl InternalCa {
+    /// What a client that trusts this authority is given.
+    pub(crate) fn root(&self) -> rustls::pki_types::CertificateDer<'static> {
+        use rustls::pki_types::pem::PemObject as _;
+        let pem = std::fs::read(&self.root_path).unwrap();
+        rustls::pki_types::CertificateDer::from_pem_slice(&pem).unwrap()
+    }
 }
 
 #[cfg(test)]

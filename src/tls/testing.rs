@@ -60,7 +60,7 @@ impl TestPki {
     /// A client that trusts this authority and offers `alpn`.
     pub(crate) fn client(&self, alpn: &[&str]) -> ClientConfig {
         let mut roots = RootCertStore::empty();
-        roots.add(self.ca.root().clone()).unwrap();
+        roots.add(self.ca.root()).unwrap();
         let mut config = ClientConfig::builder_with_provider(provider(true))
             .with_safe_default_protocol_versions()
             .unwrap()

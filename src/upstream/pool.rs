@@ -64,13 +64,13 @@ impl Pools {
         let shelves = Arc::new(Mutex::new(HashMap::new()));
         let draining = tasks.draining().clone();
         let (sweeping, kept) = (sweep(Arc::downgrade(&shelves)), Arc::downgrade(&shelves));
-        drop(tasks.spawn("upstream-sweep", async move {
+        tasks.spawn("upstream-sweep", async move {
             draining.run_until_cancelled(sweeping).await;
             // An idle connection is a task that nothing else would end; the drain would wait for it.
             if let Some(shelves) = kept.upgrade() {
                 shelves.lock().clear();
             }
-        }));
+        });
         Self { shelves, tasks }
     }
 
@@ -114,11 +114,11 @@ impl Pools {
         let io = TokioIo::new(connected.stream);
         if h2 {
             let (sender, connection) = self.http2().handshake(io).await.map_err(failed)?;
-            drop(self.tasks.spawn("upstream-http2", async move {
+            self.tasks.spawn("upstream-http2", async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "a connection to an upstream ended");
                 }
-            }));
+            });
             let shared = Shared {
                 sender: sender.clone(),
                 until: Instant::now() + group.timeouts.idle,
@@ -134,11 +134,11 @@ impl Pools {
             .handshake(io)
             .await
             .map_err(failed)?;
-        drop(self.tasks.spawn("upstream-http1", async move {
+        self.tasks.spawn("upstream-http1", async move {
             if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(%error, "a connection to an upstream ended");
             }
-        }));
+        });
         Ok(Line::H1(sender))
     }
 

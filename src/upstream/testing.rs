@@ -65,7 +65,7 @@ impl Scripted {
             heads: Arc::clone(&heads),
         };
         let inner = tasks.clone();
-        drop(tasks.spawn("scripted", async move {
+        tasks.spawn("scripted", async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let index = connections.fetch_add(1, Ordering::SeqCst);
@@ -73,7 +73,7 @@ impl Scripted {
                 let heads = Arc::clone(&heads);
                 drop(inner.spawn("scripted-connection", follow(stream, steps, heads)));
             }
-        }));
+        });
         this
     }
 
@@ -186,7 +186,7 @@ where
         .server(Profile::Intermediate, protocols, &["app.localhost"])
         .config();
     let inner = tasks.clone();
-    drop(tasks.spawn("test-server", async move {
+    tasks.spawn("test-server", async move {
         loop {
             let (socket, _) = listener.accept().await.unwrap();
             let (config, answer, executor) = (Arc::clone(&config), answer.clone(), inner.clone());
@@ -209,7 +209,7 @@ where
                 }
             }));
         }
-    }));
+    });
     address
 }
 

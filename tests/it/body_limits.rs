@@ -19,21 +19,35 @@ async fn open(upstream: &Upstream) -> Site {
 async fn a_declared_length_beyond_the_bound_is_refused_before_a_byte_is_read() {
     let upstream = Upstream::start("app").await;
     let site = open(&upstream).await;
-    for (name, bytes, expected) in
-        [("app", 1024, 200), ("app", 1025, 413), ("big", 3072, 200), ("big", 3073, 413), ("small", 100, 200), ("small", 101, 413)]
-    {
+    for (name, bytes, expected) in [
+        ("app", 1024, 200),
+        ("app", 1025, 413),
+        ("big", 3072, 200),
+        ("big", 3073, 413),
+        ("small", 100, 200),
+        ("small", 101, 413),
+    ] {
         let hits = upstream.hits();
         let mut wire = site.client().wire(&format!("{name}.test")).await;
         let host = format!("{name}.test:{}", site.port);
-        wire.send(format!("POST /echo HTTP/1.1\r\nHost: {host}\r\nContent-Length: {bytes}\r\n\r\n")).await;
+        wire.send(format!(
+            "POST /echo HTTP/1.1\r\nHost: {host}\r\nContent-Length: {bytes}\r\n\r\n"
+        ))
+        .await;
         if expected == 200 {
             wire.send(vec![b'x'; bytes]).await;
         }
         assert_eq!(wire.answer().await.status, expected, "{name} {bytes}");
         assert_eq!(upstream.hits() - hits, usize::from(expected == 200));
         let mut h2 = site.client().h2(&format!("{name}.test")).await;
-        let asked = request_h2(&site, "POST", name, "/echo").body(content(vec![b'x'; bytes])).unwrap();
-        assert_eq!(h2.send_request(asked).await.unwrap().status(), expected, "{name} {bytes}");
+        let asked = request_h2(&site, "POST", name, "/echo")
+            .body(content(vec![b'x'; bytes]))
+            .unwrap();
+        assert_eq!(
+            h2.send_request(asked).await.unwrap().status(),
+            expected,
+            "{name} {bytes}"
+        );
     }
 }
 
@@ -44,7 +58,9 @@ async fn a_body_that_grows_beyond_the_bound_is_cut_off_and_never_complete() {
     for (pieces, expected) in [(10, 200), (11, 413)] {
         let (sender, body) = feed();
         for _ in 0..pieces {
-            sender.send(Ok(Frame::data(Bytes::from(vec![b'x'; 100])))).unwrap();
+            sender
+                .send(Ok(Frame::data(Bytes::from(vec![b'x'; 100]))))
+                .unwrap();
         }
         drop(sender);
         let mut h1 = site.client().h1("app.test").await;
@@ -55,14 +71,23 @@ async fn a_body_that_grows_beyond_the_bound_is_cut_off_and_never_complete() {
             assert_eq!(answer.json()["reason"], "body-too-large");
         }
     }
-    let whole: Vec<_> = upstream.seen().iter().map(|seen| seen.body.len()).filter(|length| *length > 0).collect();
+    let whole: Vec<_> = upstream
+        .seen()
+        .iter()
+        .map(|seen| seen.body.len())
+        .filter(|length| *length > 0)
+        .collect();
     assert_eq!(whole, [1000]);
     let (sender, body) = feed();
     for _ in 0..11 {
-        sender.send(Ok(Frame::data(Bytes::from(vec![b'x'; 100])))).unwrap();
+        sender
+            .send(Ok(Frame::data(Bytes::from(vec![b'x'; 100]))))
+            .unwrap();
     }
     let mut h2 = site.client().h2("app.test").await;
-    let asked = request_h2(&site, "POST", "app", "/echo").body(body).unwrap();
+    let asked = request_h2(&site, "POST", "app", "/echo")
+        .body(body)
+        .unwrap();
     assert_eq!(h2.send_request(asked).await.unwrap().status(), 413);
     drop(sender);
 }
@@ -71,7 +96,10 @@ async fn a_body_that_grows_beyond_the_bound_is_cut_off_and_never_complete() {
 async fn a_page_tells_a_person_which_bound_it_was() {
     let upstream = Upstream::start("app").await;
     let site = open(&upstream).await;
-    let asked = request(&site, "POST", "app", "/").header("accept", "text/html").body(content(vec![b'x'; 2000])).unwrap();
+    let asked = request(&site, "POST", "app", "/")
+        .header("accept", "text/html")
+        .body(content(vec![b'x'; 2000]))
+        .unwrap();
     let mut h1 = site.client().h1("app.test").await;
     let answer = collect(h1.send_request(asked).await.unwrap()).await;
     assert_eq!(answer.status, 413);

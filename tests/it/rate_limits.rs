@@ -5,7 +5,10 @@ use crate::harness::{Answer, Site, Upstream};
 
 async fn get(site: &Site, name: &str, from: &str) -> Answer {
     let mut sender = site.client().h1(&format!("{name}.test")).await;
-    let asked = request(site, "GET", name, "/").header("x-forwarded-for", from).body(content("")).unwrap();
+    let asked = request(site, "GET", name, "/")
+        .header("x-forwarded-for", from)
+        .body(content(""))
+        .unwrap();
     collect(sender.send_request(asked).await.unwrap()).await
 }
 
@@ -28,7 +31,10 @@ async fn an_address_that_asks_too_fast_is_held_back_before_anything_else_and_oth
     assert_eq!(held.json()["reason"], "rate-limited");
     assert_eq!(get(&site, "app", "192.0.2.2").await.status, 200);
     assert_eq!(upstream.hits(), 4);
-    site.entry("the refusal", |entry| entry["portcullis.reason"] == "rate-limited").await;
+    site.entry("the refusal", |entry| {
+        entry["portcullis.reason"] == "rate-limited"
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,10 +61,19 @@ async fn a_route_has_its_own_limit_per_address_or_in_all() {
     assert_eq!(statuses("free").await, [200, 200, 200, 200]);
     assert_eq!(upstream.hits(), 9);
     let mut sender = site.client().h1("all.test").await;
-    let asked = request(&site, "GET", "all", "/").header("accept", "text/html").body(content("")).unwrap();
+    let asked = request(&site, "GET", "all", "/")
+        .header("accept", "text/html")
+        .body(content(""))
+        .unwrap();
     let page = collect(sender.send_request(asked).await.unwrap()).await;
     assert_eq!(page.status, 429);
-    assert!(page.header("retry-after").is_some() && page.header("content-type").unwrap().starts_with("text/html"));
+    assert!(
+        page.header("retry-after").is_some()
+            && page
+                .header("content-type")
+                .unwrap()
+                .starts_with("text/html")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,6 +88,11 @@ async fn counts_survive_a_reload() {
         assert_eq!(get(&site, "app", "").await.status, expected);
     }
     site.signal(rustix::process::Signal::HUP);
-    crate::harness::eventually("the reload", async || site.log_text().contains("portcullis.config.reloaded").then_some(())).await;
+    crate::harness::eventually("the reload", async || {
+        site.log_text()
+            .contains("portcullis.config.reloaded")
+            .then_some(())
+    })
+    .await;
     assert_eq!(get(&site, "app", "").await.status, 429);
 }

@@ -390,7 +390,9 @@ async fn messages_with_more_than_one_reading_are_refused_and_their_connection_cl
         wire.send(message.replace("HOST", &host(&site))).await;
         // Whatever follows must not be taken for a second message.
         let answer = wire.answer().await;
-        let fits = answer.status == 400 || (answer.status == 505 && (what.starts_with("version") || what.starts_with("preface")));
+        let fits = answer.status == 400
+            || (answer.status == 505
+                && (what.starts_with("version") || what.starts_with("preface")));
         assert!(fits, "{what}: {answer:?}");
         assert!(
             answer.field("strict-transport-security").is_some(),

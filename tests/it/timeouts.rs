@@ -10,7 +10,11 @@ fn head(site: &Site, start: &str) -> String {
 }
 
 async fn open(upstream: &Upstream, limits: &str) -> Site {
-    Site::plan().route("app", upstream, "public = true").limits(limits).start().await
+    Site::plan()
+        .route("app", upstream, "public = true")
+        .limits(limits)
+        .start()
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,7 +31,10 @@ async fn a_head_that_does_not_end_closes_the_connection_and_is_recorded() {
     assert_eq!(kept.answer().await.status, 200);
     kept.send("GET /sec").await;
     kept.closed().await;
-    site.entry("the slow head", |entry| entry["portcullis.reason"] == "request-timeout").await;
+    site.entry("the slow head", |entry| {
+        entry["portcullis.reason"] == "request-timeout"
+    })
+    .await;
     assert_eq!(upstream.hits(), 1);
 }
 
@@ -36,7 +43,8 @@ async fn a_body_that_does_not_go_on_is_given_up() {
     let upstream = Upstream::start("app").await;
     let site = open(&upstream, "body_timeout = \"300ms\"").await;
     let mut wire = site.client().wire("app.test").await;
-    wire.send(head(&site, "POST /echo") + "Content-Length: 10\r\n\r\nhalf").await;
+    wire.send(head(&site, "POST /echo") + "Content-Length: 10\r\n\r\nhalf")
+        .await;
     let answer = wire.answer().await;
     assert_eq!(answer.status, 408);
     wire.closed().await;
@@ -52,7 +60,9 @@ async fn a_kept_connection_without_requests_is_closed() {
     assert_eq!(wire.answer().await.status, 200);
     wire.closed().await;
     let mut h2 = site.client().h2("app.test").await;
-    let asked = request_h2(&site, "GET", "app", "/").body(content("")).unwrap();
+    let asked = request_h2(&site, "GET", "app", "/")
+        .body(content(""))
+        .unwrap();
     assert_eq!(h2.send_request(asked).await.unwrap().status(), 200);
     let begun = Instant::now();
     while !h2.is_closed() {
@@ -65,7 +75,9 @@ async fn a_kept_connection_without_requests_is_closed() {
 async fn a_handshake_that_does_not_come_is_given_up() {
     let upstream = Upstream::start("app").await;
     let site = open(&upstream, "handshake_timeout = \"300ms\"").await;
-    let socket = tokio::net::TcpStream::connect(site.address()).await.unwrap();
+    let socket = tokio::net::TcpStream::connect(site.address())
+        .await
+        .unwrap();
     crate::harness::Wire::new(socket).closed().await;
 }
 
@@ -76,17 +88,32 @@ async fn a_client_that_does_not_take_its_answer_loses_it_and_nobody_else_does() 
     let mut stuck = site.client().wire("app.test").await;
     stuck.send(head(&site, "GET /flood") + "\r\n").await;
     let mut h2 = site.client().h2("app.test").await;
-    let asked = request_h2(&site, "GET", "app", "/flood").body(content("")).unwrap();
+    let asked = request_h2(&site, "GET", "app", "/flood")
+        .body(content(""))
+        .unwrap();
     let unread = h2.send_request(asked).await.unwrap();
 
     let mut running = site.client().h1("app.test").await;
-    let asked = request(&site, "GET", "app", "/gated").body(content("")).unwrap();
+    let asked = request(&site, "GET", "app", "/gated")
+        .body(content(""))
+        .unwrap();
     let mut patient = running.send_request(asked).await.unwrap();
     // Both floods end, although nobody reads them; the answer that waits for its upstream does not.
-    let count = |site: &Site| site.entries().iter().filter(|entry| entry["portcullis.reason"] == "client-closed").count();
-    crate::harness::eventually("both floods to end", async || (count(&site) == 2).then_some(())).await;
+    let count = |site: &Site| {
+        site.entries()
+            .iter()
+            .filter(|entry| entry["portcullis.reason"] == "client-closed")
+            .count()
+    };
+    crate::harness::eventually("both floods to end", async || {
+        (count(&site) == 2).then_some(())
+    })
+    .await;
     upstream.release();
-    let body = http_body_util::BodyExt::collect(patient.body_mut()).await.unwrap().to_bytes();
+    let body = http_body_util::BodyExt::collect(patient.body_mut())
+        .await
+        .unwrap()
+        .to_bytes();
     assert_eq!(body, "firstlast");
     drop((unread, stuck));
     assert_eq!(site.stop().await, 0);
@@ -95,15 +122,26 @@ async fn a_client_that_does_not_take_its_answer_loses_it_and_nobody_else_does() 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_beyond_the_caps_are_closed_and_places_come_back() {
     let upstream = Upstream::start("app").await;
-    let site =
-        Site::plan().route("app", &upstream, "public = true").server("max_connections_per_address = 2").start().await;
+    let site = Site::plan()
+        .route("app", &upstream, "public = true")
+        .server("max_connections_per_address = 2")
+        .start()
+        .await;
     let mut first = site.client().wire("app.test").await;
     let mut second = site.client().wire("app.test").await;
-    assert!(site.client().connect("app.test", &[b"http/1.1"]).await.is_err());
+    assert!(
+        site.client()
+            .connect("app.test", &[b"http/1.1"])
+            .await
+            .is_err()
+    );
     for wire in [&mut first, &mut second] {
         wire.send(head(&site, "GET /") + "\r\n").await;
         assert_eq!(wire.answer().await.status, 200);
     }
     drop(first);
-    crate::harness::eventually("a free place", async || site.client().connect("app.test", &[b"http/1.1"]).await.ok()).await;
+    crate::harness::eventually("a free place", async || {
+        site.client().connect("app.test", &[b"http/1.1"]).await.ok()
+    })
+    .await;
 }

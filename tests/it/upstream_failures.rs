@@ -7,7 +7,9 @@ use crate::harness::site::free_port;
 use crate::harness::{Answer, Scripted, Site, Upstream};
 
 fn route(name: &str, upstream: &str) -> String {
-    format!("[route.{name}]\nhost = \"{name}.test\"\nupstream = \"{name}\"\npublic = true\n[upstream.{name}]\n{upstream}\n")
+    format!(
+        "[route.{name}]\nhost = \"{name}.test\"\nupstream = \"{name}\"\npublic = true\n[upstream.{name}]\n{upstream}\n"
+    )
 }
 
 async fn get(site: &Site, name: &str, method: &str) -> Answer {
@@ -19,31 +21,61 @@ async fn get(site: &Site, name: &str, method: &str) -> Answer {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_absent_upstream_is_told_to_people_and_programs_without_its_address() {
     let port = free_port();
-    let site = Site::plan().toml(&route("gone", &format!("targets = [\"http://127.0.0.1:{port}\"]"))).start().await;
+    let site = Site::plan()
+        .toml(&route(
+            "gone",
+            &format!("targets = [\"http://127.0.0.1:{port}\"]"),
+        ))
+        .start()
+        .await;
     let answer = get(&site, "gone", "GET").await;
-    assert_eq!((answer.status, answer.header("proxy-status")), (502, Some("portcullis; error=connection_refused")));
-    assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+    assert_eq!(
+        (answer.status, answer.header("proxy-status")),
+        (502, Some("portcullis; error=connection_refused"))
+    );
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/problem+json")
+    );
     assert_eq!(answer.json()["reason"], "upstream-unreachable");
-    let asked = request(&site, "GET", "gone", "/").header("accept", "text/html").body(content("")).unwrap();
+    let asked = request(&site, "GET", "gone", "/")
+        .header("accept", "text/html")
+        .body(content(""))
+        .unwrap();
     let mut sender = site.client().h1("gone.test").await;
     let page = collect(sender.send_request(asked).await.unwrap()).await;
     assert_eq!(page.status, 502);
-    assert!(page.header("content-type").unwrap().starts_with("text/html"));
+    assert!(
+        page.header("content-type")
+            .unwrap()
+            .starts_with("text/html")
+    );
     assert!(page.text().contains(page.header("x-request-id").unwrap()));
     for text in [answer.text(), page.text()] {
-        assert!(!text.contains(&port.to_string()) && !text.contains("127.0.0.1"), "{text}");
+        assert!(
+            !text.contains(&port.to_string()) && !text.contains("127.0.0.1"),
+            "{text}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_does_not_answer_in_time_is_a_gateway_timeout() {
     let upstream = Upstream::start("app").await;
-    let keys = format!("targets = [\"{}\"]\ntimeout = {{ first_byte = \"300ms\" }}", upstream.url());
+    let keys = format!(
+        "targets = [\"{}\"]\ntimeout = {{ first_byte = \"300ms\" }}",
+        upstream.url()
+    );
     let site = Site::plan().toml(&route("app", &keys)).start().await;
     let mut sender = site.client().h1("app.test").await;
-    let asked = request(&site, "GET", "app", "/slow").body(content("")).unwrap();
+    let asked = request(&site, "GET", "app", "/slow")
+        .body(content(""))
+        .unwrap();
     let answer = collect(sender.send_request(asked).await.unwrap()).await;
-    assert_eq!((answer.status, answer.header("proxy-status")), (504, Some("portcullis; error=http_response_timeout")));
+    assert_eq!(
+        (answer.status, answer.header("proxy-status")),
+        (504, Some("portcullis; error=http_response_timeout"))
+    );
     assert_eq!(answer.json()["reason"], "upstream-timeout");
     assert_eq!(upstream.hits(), 1);
 }
@@ -51,12 +83,22 @@ async fn an_upstream_that_does_not_answer_in_time_is_a_gateway_timeout() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_stalls_is_cut_off() {
     let upstream = Upstream::start("app").await;
-    let keys = format!("targets = [\"{}\"]\ntimeout = {{ idle = \"300ms\" }}", upstream.url());
+    let keys = format!(
+        "targets = [\"{}\"]\ntimeout = {{ idle = \"300ms\" }}",
+        upstream.url()
+    );
     let site = Site::plan().toml(&route("app", &keys)).start().await;
     let mut wire = site.client().wire("app.test").await;
-    wire.send(format!("GET /gated HTTP/1.1\r\nHost: app.test:{}\r\n\r\n", site.port)).await;
+    wire.send(format!(
+        "GET /gated HTTP/1.1\r\nHost: app.test:{}\r\n\r\n",
+        site.port
+    ))
+    .await;
     let answer = wire.answer().await;
-    assert_eq!((answer.status, answer.text().as_str(), answer.complete), (200, "first", false));
+    assert_eq!(
+        (answer.status, answer.text().as_str(), answer.complete),
+        (200, "first", false)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,7 +118,13 @@ async fn malformed_answers_become_bad_gateway_and_their_connection_is_not_used_a
     ];
     for row in rows {
         let upstream = Scripted::start(vec![closes(row), keeps(OK)]).await;
-        let site = Site::plan().toml(&route("app", &format!("targets = [\"{}\"]", upstream.url()))).start().await;
+        let site = Site::plan()
+            .toml(&route(
+                "app",
+                &format!("targets = [\"{}\"]", upstream.url()),
+            ))
+            .start()
+            .await;
         let answer = get(&site, "app", "POST").await;
         assert_eq!(answer.status, 502, "{row:?}");
         assert_eq!(answer.json()["reason"], "upstream-protocol", "{row:?}");
@@ -92,7 +140,14 @@ async fn bytes_after_an_answer_are_never_taken_for_the_next_one() {
         keeps(OK),
     ])
     .await;
-    let site = Site::plan().server("workers = 1").toml(&route("app", &format!("targets = [\"{}\"]", upstream.url()))).start().await;
+    let site = Site::plan()
+        .server("workers = 1")
+        .toml(&route(
+            "app",
+            &format!("targets = [\"{}\"]", upstream.url()),
+        ))
+        .start()
+        .await;
     for _ in 0..4 {
         assert_eq!(get(&site, "app", "GET").await.text(), "ok");
     }
@@ -101,7 +156,14 @@ async fn bytes_after_an_answer_are_never_taken_for_the_next_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_changes_something_is_never_sent_twice() {
     let upstream = Scripted::start(vec![keeps(OK), closes(""), keeps(OK)]).await;
-    let site = Site::plan().server("workers = 1").toml(&route("app", &format!("targets = [\"{}\"]", upstream.url()))).start().await;
+    let site = Site::plan()
+        .server("workers = 1")
+        .toml(&route(
+            "app",
+            &format!("targets = [\"{}\"]", upstream.url()),
+        ))
+        .start()
+        .await;
     assert_eq!(get(&site, "app", "POST").await.status, 200);
     assert_eq!(get(&site, "app", "POST").await.status, 502);
     assert_eq!(upstream.received().len(), 2);
@@ -112,7 +174,14 @@ async fn a_request_that_changes_something_is_never_sent_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_changes_nothing_survives_a_connection_that_the_upstream_closed() {
     let upstream = Scripted::start(vec![keeps(OK), closes(""), keeps(OK)]).await;
-    let site = Site::plan().server("workers = 1").toml(&route("app", &format!("targets = [\"{}\"]", upstream.url()))).start().await;
+    let site = Site::plan()
+        .server("workers = 1")
+        .toml(&route(
+            "app",
+            &format!("targets = [\"{}\"]", upstream.url()),
+        ))
+        .start()
+        .await;
     assert_eq!(get(&site, "app", "GET").await.status, 200);
     assert_eq!(get(&site, "app", "GET").await.status, 200);
     assert_eq!(upstream.received().len(), 3);
@@ -123,44 +192,84 @@ async fn an_upstream_whose_certificate_does_not_verify_gets_no_request() {
     let (known, foreign) = (Authority::new(), Authority::new());
     let trusted = Upstream::start_tls("trusted", &known, &[b"http/1.1"]).await;
     let untrusted = Upstream::start_tls("untrusted", &foreign, &[b"http/1.1"]).await;
-    let keys = |url: &str, more: &str| format!("targets = [\"{url}\"]\ntls = {{ ca = \"known.pem\"{more} }}");
+    let keys = |url: &str, more: &str| {
+        format!("targets = [\"{url}\"]\ntls = {{ ca = \"known.pem\"{more} }}")
+    };
     let mut site = Site::plan()
         .toml(&route("trusted", &keys(&trusted.url(), "")))
         .toml(&route("untrusted", &keys(&untrusted.url(), "")))
-        .toml(&route("misnamed", &keys(&trusted.url(), ", server_name = \"other.test\"")))
-        .toml(&route("system", &format!("targets = [\"{}\"]", trusted.url())))
+        .toml(&route(
+            "misnamed",
+            &keys(&trusted.url(), ", server_name = \"other.test\""),
+        ))
+        .toml(&route(
+            "system",
+            &format!("targets = [\"{}\"]", trusted.url()),
+        ))
         .prepare();
     site.write("known.pem", &known.pem());
     site.run().await;
-    assert_eq!(get(&site, "trusted", "GET").await.text(), "upstream trusted /");
-    assert_eq!(trusted.last().header("host"), Some(format!("trusted.test:{}", site.port).as_str()));
+    assert_eq!(
+        get(&site, "trusted", "GET").await.text(),
+        "upstream trusted /"
+    );
+    assert_eq!(
+        trusted.last().header("host"),
+        Some(format!("trusted.test:{}", site.port).as_str())
+    );
     for name in ["untrusted", "misnamed", "system"] {
         let answer = get(&site, name, "GET").await;
-        assert_eq!((answer.status, answer.header("proxy-status")), (502, Some("portcullis; error=tls_certificate_error")), "{name}");
+        assert_eq!(
+            (answer.status, answer.header("proxy-status")),
+            (502, Some("portcullis; error=tls_certificate_error")),
+            "{name}"
+        );
         assert_eq!(answer.json()["reason"], "upstream-untrusted");
     }
-    assert_eq!((trusted.hits(), untrusted.hits(), untrusted.connections()), (1, 0, 0));
+    assert_eq!(
+        (trusted.hits(), untrusted.hits(), untrusted.connections()),
+        (1, 0, 0)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_failure_is_in_the_log_with_its_reason() {
     let upstream = Upstream::start("app").await;
-    let slow = format!("targets = [\"{}\"]\ntimeout = {{ first_byte = \"200ms\" }}", upstream.url());
+    let slow = format!(
+        "targets = [\"{}\"]\ntimeout = {{ first_byte = \"200ms\" }}",
+        upstream.url()
+    );
     let mut site = Site::plan()
-        .toml(&route("gone", &format!("targets = [\"http://127.0.0.1:{}\"]", free_port())))
+        .toml(&route(
+            "gone",
+            &format!("targets = [\"http://127.0.0.1:{}\"]", free_port()),
+        ))
         .toml(&route("slow", &slow))
         .start()
         .await;
     assert_eq!(get(&site, "gone", "GET").await.status, 502);
     let mut sender = site.client().h1("slow.test").await;
-    let asked = request(&site, "GET", "slow", "/slow").body(content("")).unwrap();
+    let asked = request(&site, "GET", "slow", "/slow")
+        .body(content(""))
+        .unwrap();
     assert_eq!(sender.send_request(asked).await.unwrap().status(), 504);
     assert_eq!(site.stop().await, 0);
     let entries = site.entries();
     let reasons: Vec<_> = entries
         .iter()
         .filter(|entry| entry["event.name"] == "http.request")
-        .map(|entry| (entry["http.route"].as_str().unwrap(), entry["portcullis.reason"].as_str().unwrap()))
+        .map(|entry| {
+            (
+                entry["http.route"].as_str().unwrap(),
+                entry["portcullis.reason"].as_str().unwrap(),
+            )
+        })
         .collect();
-    assert_eq!(reasons, [("gone", "upstream-unreachable"), ("slow", "upstream-timeout")]);
+    assert_eq!(
+        reasons,
+        [
+            ("gone", "upstream-unreachable"),
+            ("slow", "upstream-timeout")
+        ]
+    );
 }

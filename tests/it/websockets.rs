@@ -4,7 +4,11 @@ use crate::harness::scripted::{OK, closes, keeps};
 use crate::harness::{Scripted, Site, Upstream, Wire};
 
 fn handshake(site: &Site, host: &str, origin: &str) -> String {
-    let origin = if origin.is_empty() { String::new() } else { format!("Origin: {origin}\r\n") };
+    let origin = if origin.is_empty() {
+        String::new()
+    } else {
+        format!("Origin: {origin}\r\n")
+    };
     format!(
         "GET /socket HTTP/1.1\r\nHost: {host}.test:{}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{origin}\r\n",
@@ -19,23 +23,44 @@ async fn wire(site: &Site, host: &str) -> Wire {
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_pass_both_ways_after_the_upgrade_and_the_log_has_one_entry() {
     let upstream = Upstream::start("app").await;
-    let mut site = Site::plan().route("app", &upstream, "public = true").start().await;
+    let mut site = Site::plan()
+        .route("app", &upstream, "public = true")
+        .start()
+        .await;
     let mut wire = wire(&site, "app").await;
-    wire.send(handshake(&site, "app", &format!("https://app.test:{}", site.port))).await;
+    wire.send(handshake(
+        &site,
+        "app",
+        &format!("https://app.test:{}", site.port),
+    ))
+    .await;
     let answer = wire.answer().await;
-    assert_eq!((answer.status, answer.field("upgrade")), (101, Some("websocket")));
-    for text in ["hello", "\0\r\n\n bytes of another protocol", "GET / HTTP/1.1\r\n\r\n"] {
+    assert_eq!(
+        (answer.status, answer.field("upgrade")),
+        (101, Some("websocket"))
+    );
+    for text in [
+        "hello",
+        "\0\r\n\n bytes of another protocol",
+        "GET / HTTP/1.1\r\n\r\n",
+    ] {
         wire.send(text).await;
         assert_eq!(wire.take(text.len()).await, text.as_bytes());
     }
     let seen = upstream.last();
-    assert_eq!((seen.header("upgrade"), seen.header("connection")), (Some("websocket"), Some("upgrade")));
+    assert_eq!(
+        (seen.header("upgrade"), seen.header("connection")),
+        (Some("websocket"), Some("upgrade"))
+    );
     assert_eq!(seen.header("x-forwarded-for"), Some("127.0.0.1"));
     wire.finish().await;
     wire.closed().await;
     assert_eq!(site.stop().await, 0);
     let entries = site.entries();
-    let requests: Vec<_> = entries.iter().filter(|entry| entry["event.name"] == "http.request").collect();
+    let requests: Vec<_> = entries
+        .iter()
+        .filter(|entry| entry["event.name"] == "http.request")
+        .collect();
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0]["http.response.status_code"], 101);
 }
@@ -44,7 +69,11 @@ async fn bytes_pass_both_ways_after_the_upgrade_and_the_log_has_one_entry() {
 async fn a_foreign_page_opens_no_socket() {
     let upstream = Upstream::start("app").await;
     let site = Site::plan()
-        .route("app", &upstream, "public = true\nwebsocket_origins = [\"https://friend.example\"]")
+        .route(
+            "app",
+            &upstream,
+            "public = true\nwebsocket_origins = [\"https://friend.example\"]",
+        )
         .start()
         .await;
     let own = format!("https://app.test:{}", site.port);
@@ -77,12 +106,21 @@ async fn a_route_carries_only_the_protocols_it_names() {
         .start()
         .await;
     let mut refused = wire(&site, "none").await;
-    refused.send(handshake(&site, "none", &format!("https://none.test:{}", site.port))).await;
+    refused
+        .send(handshake(
+            &site,
+            "none",
+            &format!("https://none.test:{}", site.port),
+        ))
+        .await;
     assert_eq!(refused.answer().await.status, 403);
     assert_eq!(upstream.hits(), 0);
 
     let ask = |host: &str, protocol: &str| {
-        format!("GET / HTTP/1.1\r\nHost: {host}.test:{}\r\nConnection: upgrade\r\nUpgrade: {protocol}\r\n\r\n", site.port)
+        format!(
+            "GET / HTTP/1.1\r\nHost: {host}.test:{}\r\nConnection: upgrade\r\nUpgrade: {protocol}\r\n\r\n",
+            site.port
+        )
     };
     let mut other = wire(&site, "other").await;
     other.send(ask("other", "x-echo")).await;
@@ -106,7 +144,10 @@ async fn a_route_carries_only_the_protocols_it_names() {
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_handshakes_are_refused() {
     let upstream = Upstream::start("app").await;
-    let site = Site::plan().route("app", &upstream, "public = true").start().await;
+    let site = Site::plan()
+        .route("app", &upstream, "public = true")
+        .start()
+        .await;
     let origin = format!("https://app.test:{}", site.port);
     let fine = handshake(&site, "app", &origin);
     let rows = [
@@ -126,14 +167,21 @@ async fn malformed_handshakes_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_byte_passes_before_the_upstream_agreed() {
     let upstream = Scripted::start(vec![keeps(OK)]).await;
-    let route = format!("[route.app]\nhost = \"app.test\"\nto = \"{}\"\npublic = true\n", upstream.url());
+    let route = format!(
+        "[route.app]\nhost = \"app.test\"\nto = \"{}\"\npublic = true\n",
+        upstream.url()
+    );
     let site = Site::plan().toml(&route).start().await;
     let origin = format!("https://app.test:{}", site.port);
     let mut wire = wire(&site, "app").await;
-    wire.send(handshake(&site, "app", &origin) + "GET /smuggled HTTP/1.1\r\nHost: app\r\n\r\n").await;
+    wire.send(handshake(&site, "app", &origin) + "GET /smuggled HTTP/1.1\r\nHost: app\r\n\r\n")
+        .await;
     drop(wire.rest().await);
     let received = upstream.received();
-    assert!(received.iter().all(|request| !request.contains("smuggled")), "{received:?}");
+    assert!(
+        received.iter().all(|request| !request.contains("smuggled")),
+        "{received:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,23 +190,48 @@ async fn an_upstream_that_switches_unasked_or_to_something_else_is_not_believed(
         "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x-other\r\n\r\n",
     )])
     .await;
-    let route = format!("[route.app]\nhost = \"app.test\"\nto = \"{}\"\npublic = true\n", upstream.url());
+    let route = format!(
+        "[route.app]\nhost = \"app.test\"\nto = \"{}\"\npublic = true\n",
+        upstream.url()
+    );
     let site = Site::plan().toml(&route).start().await;
     let mut asked = wire(&site, "app").await;
-    asked.send(handshake(&site, "app", &format!("https://app.test:{}", site.port))).await;
+    asked
+        .send(handshake(
+            &site,
+            "app",
+            &format!("https://app.test:{}", site.port),
+        ))
+        .await;
     assert_eq!(asked.answer().await.status, 502);
     let mut unasked = wire(&site, "app").await;
-    unasked.send(format!("GET / HTTP/1.1\r\nHost: app.test:{}\r\n\r\n", site.port)).await;
+    unasked
+        .send(format!(
+            "GET / HTTP/1.1\r\nHost: app.test:{}\r\n\r\n",
+            site.port
+        ))
+        .await;
     assert_eq!(unasked.answer().await.status, 502);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_upgrade_of_the_upstream_is_an_ordinary_answer() {
-    let upstream = Scripted::start(vec![keeps("HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n\r\nno")]).await;
-    let route = format!("[route.app]\nhost = \"app.test\"\nto = \"{}\"\npublic = true\n", upstream.url());
+    let upstream = Scripted::start(vec![keeps(
+        "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n\r\nno",
+    )])
+    .await;
+    let route = format!(
+        "[route.app]\nhost = \"app.test\"\nto = \"{}\"\npublic = true\n",
+        upstream.url()
+    );
     let site = Site::plan().toml(&route).start().await;
     let mut wire = wire(&site, "app").await;
-    wire.send(handshake(&site, "app", &format!("https://app.test:{}", site.port))).await;
+    wire.send(handshake(
+        &site,
+        "app",
+        &format!("https://app.test:{}", site.port),
+    ))
+    .await;
     let answer = wire.answer().await;
     assert_eq!((answer.status, answer.text().as_str()), (426, "no"));
 }
@@ -166,9 +239,18 @@ async fn a_refused_upgrade_of_the_upstream_is_an_ordinary_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_socket_is_closed() {
     let upstream = Upstream::start("app").await;
-    let site = Site::plan().route("app", &upstream, "public = true").limits("upgrade_idle_timeout = \"1s\"").start().await;
+    let site = Site::plan()
+        .route("app", &upstream, "public = true")
+        .limits("upgrade_idle_timeout = \"1s\"")
+        .start()
+        .await;
     let mut wire = wire(&site, "app").await;
-    wire.send(handshake(&site, "app", &format!("https://app.test:{}", site.port))).await;
+    wire.send(handshake(
+        &site,
+        "app",
+        &format!("https://app.test:{}", site.port),
+    ))
+    .await;
     assert_eq!(wire.answer().await.status, 101);
     wire.closed().await;
 }

@@ -122,12 +122,22 @@ impl Desk {
         let (audit, id) = (Arc::clone(&self.audit), user.id.clone());
         let destroyed = tokio::task::spawn_blocking(move || audit.erase(&id)).await;
         if !matches!(destroyed, Ok(Ok(_))) {
-            let text = format!("{} was removed, but the key of their audit entries could not be destroyed", user.login);
+            let text = format!(
+                "{} was removed, but the key of their audit entries could not be destroyed",
+                user.login
+            );
             return Err(AdminError::Unavailable(text));
         }
         let event = SecurityEvent::new(now, Action::UserErased).by(actor.clone());
-        let recorded = self.audit.record_durably(event.detail("portcullis.erased", user.id.as_str())).await;
-        recorded.map(drop).map_err(|error| AdminError::Unavailable(format!("the erasure is done and could not be recorded: {error}")))
+        let recorded = self
+            .audit
+            .record_durably(event.detail("portcullis.erased", user.id.as_str()))
+            .await;
+        recorded.map(drop).map_err(|error| {
+            AdminError::Unavailable(format!(
+                "the erasure is done and could not be recorded: {error}"
+            ))
+        })
     }
 
     async fn change(

@@ -99,11 +99,11 @@ impl ControlSocket {
                 continue;
             };
             let desk = desk.clone();
-            drop(tasks.spawn("admin-call", async move {
+            tasks.spawn("admin-call", async move {
                 if let Err(error) = answer(stream, &desk, server).await {
                     tracing::debug!(%error, "a caller at the admin socket was lost");
                 }
-            }));
+            });
         }
     }
 }

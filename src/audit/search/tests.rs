@@ -35,7 +35,7 @@ fn find(folder: &Path, text: &str, sealer: Option<&Sealer>) -> Vec<u64> {
 #[test]
 fn entries_are_found_newest_first_by_any_filter() {
     let (folder, log) = filled(1_000);
-    let sealer = Some(log.sealer().as_ref());
+    let sealer = Some(&log.sealer.as_ref());
     let folder = folder.path();
     assert_eq!(find(folder, "", None).len(), 1_000);
     let wiki = find(folder, "route:wiki", None);
@@ -79,7 +79,7 @@ fn pages_follow_each_other_without_gap_or_overlap() {
 fn an_erased_person_is_no_longer_found_by_name() {
     let (folder, log) = filled(3);
     log.erase(&crate::base::PrincipalId::new("u-41")).unwrap();
-    let sealer = Some(log.sealer().as_ref());
+    let sealer = Some(&log.sealer.as_ref());
     assert_eq!(find(folder.path(), "user:kim", sealer).len(), 0);
     assert_eq!(find(folder.path(), "", sealer).len(), 3);
 }
@@ -96,7 +96,7 @@ fn a_tail_sees_what_is_written_after_it_was_opened() {
             log.reserve().unwrap().record(entry(round * 50 + number));
         }
         log.close();
-        seen += tail.poll(Some(log.sealer())).unwrap().len();
+        seen += tail.poll(Some(&log.sealer)).unwrap().len();
         assert!(tail.poll(None).unwrap().is_empty());
     }
     assert_eq!(seen, 200);

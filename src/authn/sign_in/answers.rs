@@ -8,10 +8,9 @@ use crate::base::{Secret, Timestamp};
 /// The answer to a name and a password.
 #[derive(Debug)]
 pub(crate) enum FirstStep {
-    /// The value of the sign-in cookie, and whose code is asked for next.
+    /// The value of the sign-in cookie.
     Continue {
         cookie: Secret<String>,
-        email: String,
     },
     /// The password is right, but there is no second factor: an administrator has to issue a new enrolment link.
     NoSecondFactor,
@@ -48,7 +47,6 @@ pub(crate) enum Confirmed {
     /// The new value of this host's session cookie.
     Yes {
         cookie: Secret<String>,
-        recovery_codes_left: Option<usize>,
     },
     Wrong,
     Used,

@@ -117,9 +117,8 @@ impl SignIn {
         };
         let expires = visitor.now.plus(self.rules.load().second_step_life);
         let cookie = self.half_way.put(half_way, visitor.now, expires);
-        let email = user.email.clone();
         let event = Event::new(Action::SignInStarted).about(user);
-        Ok(Told::new(FirstStep::Continue { cookie, email }, [event]))
+        Ok(Told::new(FirstStep::Continue { cookie }, [event]))
     }
 
     /// The e-mail address of the person whose password the holder of this sign-in cookie has given.
@@ -275,19 +274,11 @@ impl SignIn {
                 .about(&user)
                 .session(session),
         ];
-        let mut recovery_codes_left = None;
         if method == Method::RecoveryCode {
             let left = self.vault.store.recovery_codes.count(&user.id)?;
-            recovery_codes_left = Some(left);
             events.push(recovery_code_used(&user, left));
         }
-        Ok(Told::new(
-            Confirmed::Yes {
-                cookie,
-                recovery_codes_left,
-            },
-            events,
-        ))
+        Ok(Told::new(Confirmed::Yes { cookie }, events))
     }
 
     /// Lets half-done sign-ins of a person lapse, since their credentials or state have changed.

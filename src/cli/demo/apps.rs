@@ -49,11 +49,11 @@ pub(crate) async fn serve(app: App, listener: UnixListener, tasks: Tasks) {
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .serve_connection(TokioIo::new(stream), service);
-        drop(tasks.spawn("demo-app", async move {
+        tasks.spawn("demo-app", async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "an example app lost a connection");
             }
-        }));
+        });
     }
 }
 

@@ -141,7 +141,7 @@ impl Apps {
             runtime.block_on(async move {
                 let tasks = Tasks::new();
                 for (app, socket) in sockets {
-                    drop(tasks.spawn("demo-app", apps::serve(app, socket, tasks.clone())));
+                    tasks.spawn("demo-app", apps::serve(app, socket, tasks.clone()));
                 }
                 stopping.cancelled().await;
                 tasks.drain(Duration::from_secs(1)).await;

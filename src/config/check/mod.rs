@@ -38,7 +38,6 @@ pub(super) fn complete(config: &mut Config, root: &Node, problems: &mut Problems
         .or_insert_with(|| Tenant {
             title: None,
             timezone: None,
-            at: At::nowhere(),
         });
 }
 

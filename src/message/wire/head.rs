@@ -111,14 +111,17 @@ impl Head {
         match name.len() {
             7 if is("upgrade") => self.switch = true,
             14 if is("content-length") => {
-                if self.length.replace(length(trimmed(value))?).is_some() {
-                    return Err(AdmitError::Framing);
-                }
+                let repeated = self.length.replace(length(trimmed(value))?).is_some();
+                return if repeated {
+                    Err(AdmitError::Framing)
+                } else {
+                    Ok(())
+                };
+            }
+            17 if is("transfer-encoding") && (self.chunked || self.old) => {
+                return Err(AdmitError::Framing);
             }
             17 if is("transfer-encoding") => {
-                if self.chunked || self.old {
-                    return Err(AdmitError::Framing);
-                }
                 coding(trimmed(value))?;
                 self.chunked = true;
             }
@@ -200,14 +203,7 @@ fn start_line(line: &[u8], most: usize) -> Result<bool, AdmitError> {
 
 /// What hyper would cut off (`#`) or refuse on its own, before anybody could write it down.
 fn check_target(target: &[u8]) -> Result<(), AdmitError> {
-    let simple = |byte: &u8| {
-        byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'/' | b'-' | b'_' | b'.' | b'=' | b'&' | b'?' | b'%' | b'+' | b',' | b':'
-            )
-    };
-    if target.first() == Some(&b'/') && target.iter().all(simple) {
+    if target.first() == Some(&b'/') && target.iter().all(|byte| is_simple(*byte)) {
         return Ok(());
     }
     if target
@@ -224,23 +220,34 @@ fn check_target(target: &[u8]) -> Result<(), AdmitError> {
 }
 
 /// `tchar` of RFC 9110 section 5.6.2.
-const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
+const TOKEN: [bool; 256] = table(b"!#$%&'*+-.^_`|~");
+/// What most targets are made of and nobody reads differently.
+const SIMPLE: [bool; 256] = table(b"/-_.=&?%+,:");
+
+/// Letters, digits and `more`.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated when compiled; a bad index would not compile"
+)]
+const fn table(more: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128_u8 {
+        table[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < more.len() {
+        table[more[at] as usize] = true;
+        at += 1;
+    }
+    table
+}
+
+fn is_token(byte: u8) -> bool {
+    TOKEN.get(usize::from(byte)).is_some_and(|token| *token)
+}
+
+fn is_simple(byte: u8) -> bool {
+    SIMPLE.get(usize::from(byte)).is_some_and(|simple| *simple)
 }

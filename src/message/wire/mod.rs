@@ -245,24 +245,37 @@ impl Lines {
 ///
 /// A line ends with CR LF. Any other control character in it, a lone CR or LF among them, is an offence.
 fn line_length(held: &[u8], bytes: &[u8]) -> Result<Option<usize>, AdmitError> {
-    let end = if held.last() == Some(&b'\r') {
-        0
-    } else {
-        match bytes.iter().position(|byte| is_control(*byte)) {
-            None => return Ok(None),
-            Some(at) if bytes.get(at) == Some(&b'\r') => at + 1,
-            Some(_) => return Err(AdmitError::LineStructure),
-        }
+    let fault = AdmitError::LineStructure;
+    if held.last() == Some(&b'\r') {
+        return if bytes.first() == Some(&b'\n') {
+            Ok(Some(1))
+        } else {
+            Err(fault)
+        };
+    }
+    let Some(end) = memchr::memchr(b'\n', bytes) else {
+        let text = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+        return if has_control(text) {
+            Err(fault)
+        } else {
+            Ok(None)
+        };
     };
-    match bytes.get(end) {
-        None => Ok(None),
-        Some(b'\n') => Ok(Some(end + 1)),
-        Some(_) => Err(AdmitError::LineStructure),
+    match bytes.get(..end).and_then(|line| line.strip_suffix(b"\r")) {
+        Some(text) if !has_control(text) => Ok(Some(end + 1)),
+        _ => Err(fault),
     }
 }
 
+/// Looks at every byte, because that is faster than stopping at the first one.
+fn has_control(bytes: &[u8]) -> bool {
+    bytes
+        .iter()
+        .fold(false, |found, byte| found | is_control(*byte))
+}
+
 const fn is_control(byte: u8) -> bool {
-    (byte < 0x20 && byte != b'\t') || byte == 0x7f
+    (byte < 0x20 && byte != b'\t') | (byte == 0x7f)
 }
 
 #[cfg(test)]

@@ -239,7 +239,8 @@ impl Session<'_> {
         let mut builder = http1::Builder::new();
         builder
             .header_read_timeout(None)
-            .max_header_size(self.rules.header_bytes);
+            // One more than the guard admits: refusals are the guard's, and carry our headers.
+            .max_header_size(self.rules.header_bytes.saturating_add(1));
         // hyper's own default; naming it would cost an allocation per request.
         if self.rules.header_count != 100 {
             builder.max_headers(self.rules.header_count);

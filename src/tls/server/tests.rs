@@ -114,7 +114,7 @@ fn tls_12_is_served_by_intermediate_and_refused_by_modern() {
         .unwrap()
         .with_root_certificates({
             let mut roots = rustls::RootCertStore::empty();
-            roots.add(pki.ca.root().clone()).unwrap();
+            roots.add(pki.ca.root()).unwrap();
             roots
         })
         .with_no_client_auth();
