@@ -138,7 +138,7 @@ impl Site {
         let slot = self.core.audit.reserve()?;
         let mut record = Record::open(slot, &request, &facts, plan, self.core.ledger.clone());
         let mut request = CleanRequest::admit(request, &facts.peer, &plan.message)?;
-        record.admitted_message(&request);
+        record.admitted_message(&request, request.path());
         plan.limits.admit_address(facts.client).map_err(refused)?;
         let route = plan
             .routes

@@ -153,7 +153,6 @@ impl Engine {
             }
             self.pending.unflushed.append(&mut self.pending.effects);
             self.pending.dirty = true;
-            self.journal.log_has(self.appender.next());
         }
         Ok(written)
     }
@@ -193,6 +192,9 @@ impl Engine {
         // admissions have entries.
         let places = self.pending.unflushed.iter().filter_map(|done| done.place);
         self.journal.settle(places)?;
+        // Not before: an admission whose entry is written but not settled may still be carried to a new file, and
+        // recovery looks for its entry from that file's number on.
+        self.journal.log_has(self.appender.next());
         for effect in self.pending.unflushed.drain(..) {
             if let Some(waiter) = effect.durable {
                 // The waiter may have gone away; the entry stands all the same.

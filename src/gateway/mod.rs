@@ -162,7 +162,7 @@ impl Gateway {
         let RequestContext { facts, plan } = cx;
 
         let mut request = CleanRequest::admit(request, &facts.peer, &plan.message)?;
-        record.admitted_message(&request);
+        record.admitted_message(&request, Portal::told_path(&request, plan));
         plan.limits.admit_address(facts.client)?;
         if facts.peer.tls.is_none() {
             return Ok(Carried::page(plain::answer(&request, plan), record));

@@ -75,10 +75,10 @@ impl Record {
     }
 
     /// The request has one reading now; its host and path are worth keeping.
-    pub(crate) fn admitted_message(&mut self, request: &CleanRequest) {
+    pub(crate) fn admitted_message(&mut self, request: &CleanRequest, path: &str) {
         self.note(|entry| {
             entry.host = Some(request.host().as_str().to_owned());
-            entry.path = Some(Told::clear(request.path()));
+            entry.path = Some(Told::clear(path));
         });
     }
 

@@ -175,6 +175,10 @@ fn verify_now(phc: &str, normal: &Secret<String>) -> Result<Verdict, PasswordErr
         .verify_password(normal.expose().as_bytes(), &hash)
         .is_ok();
     let cost = (params.m_cost(), params.t_cost(), params.p_cost());
+    if !matches && cost != COST {
+        // An imported hash may be cheap; the time it takes must not tell that it exists.
+        hash_now(normal)?;
+    }
     Ok(Verdict {
         matches,
         needs_rehash: matches && cost != COST,
@@ -309,6 +313,26 @@ mod tests {
         );
         let passwords = PasswordHasher::new(2);
         assert_eq!(passwords.dummy_verify(&secret("anything")).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_wrong_password_costs_as_much_beside_a_cheap_hash() {
+        let params = Params::new(8, 1, 1, None).unwrap();
+        let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let cheapest: argon2::password_hash::phc::PasswordHash = hasher
+            .hash_password_with_salt(b"right", b"sixteen bytes ok")
+            .unwrap();
+        let (passwords, wrong) = (PasswordHasher::new(2), secret("wrong"));
+        // The best of three, because other tests run beside.
+        let mut best = [std::time::Duration::MAX; 2];
+        for _ in 0..3 {
+            for (best, phc) in best.iter_mut().zip([cheapest.to_string(), dummy_phc()]) {
+                let begun = std::time::Instant::now();
+                assert_eq!(passwords.verify(&phc, &wrong).await, Ok(WRONG));
+                *best = begun.elapsed().min(*best);
+            }
+        }
+        assert!(best[0] * 2 > best[1], "{best:?}");
     }
 
     #[tokio::test]

@@ -110,6 +110,8 @@ impl Wish {
             circumstances: Circumstances::NONE,
         };
         match visit.plan().policies.decide(&question) {
+            // Of a hidden app nobody learns more here than at its own address.
+            Decision::Deny(denial) if denial.hide => None,
             Decision::Deny(denial) => denial.reason_text.as_deref().map(str::to_owned),
             Decision::Allow(_) => None,
         }

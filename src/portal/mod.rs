@@ -99,6 +99,16 @@ impl Portal {
         plan.is_portal(host) && (routes::exists(path, true) || !of_a_route())
     }
 
+    /// The path as a log may tell it: the secret part of an enrolment link opens an account.
+    pub(crate) fn told_path<'a>(request: &'a CleanRequest, plan: &Plan) -> &'a str {
+        let path = request.path();
+        let on_portal = plan.is_portal(request.host());
+        match routes::find(&Method::GET, path, on_portal) {
+            Found::Page(endpoint) if endpoint.page == Page::Enrol => paths::ENROL,
+            Found::Page(_) | Found::Method(_) | Found::Nothing => path,
+        }
+    }
+
     /// Answers a request for one of our own pages. Infallible.
     pub(crate) async fn serve(&self, request: CleanRequest, cx: &RequestContext) -> OwnPage {
         let on_portal = cx.plan.is_portal(request.host());

@@ -64,6 +64,11 @@ impl Activity {
         Busy(Arc::clone(self))
     }
 
+    /// Not even the first byte of a request has come.
+    fn is_untouched(&self) -> bool {
+        self.served.load(Ordering::Relaxed) == 0 && self.read.load(Ordering::Relaxed) == 0
+    }
+
     fn head_has_begun(&self) -> bool {
         let rest = self.read_at_rest.load(Ordering::Relaxed);
         self.served.load(Ordering::Relaxed) == 0 || self.read.load(Ordering::Relaxed) > rest
@@ -130,7 +135,12 @@ impl Activity {
                 _ => Duration::ZERO,
             };
             if head.is_some_and(|limit| reading >= limit) {
-                return Overdue::Head;
+                // Browsers open connections ahead of need; one that is not used is no request to be recorded.
+                return if self.is_untouched() {
+                    Overdue::Idle
+                } else {
+                    Overdue::Head
+                };
             }
             if waiting >= idle {
                 return Overdue::Idle;

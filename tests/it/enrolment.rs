@@ -51,6 +51,15 @@ async fn a_link_makes_an_account_and_works_once() {
     let welcome = browser.open(&link).await;
     assert!(welcome.text().contains("Welcome, Ana Lima"));
 
+    // Whoever reads the log must not be able to take the account over.
+    let entry = site
+        .entry("the visit", |entry| {
+            let path = entry["url.path"].as_str();
+            path.is_some_and(|path| path.starts_with("/enrol/"))
+        })
+        .await;
+    assert_eq!(entry["url.path"], "/enrol/");
+
     let page = to_the_secret(&mut browser, &link).await;
     let ana = Person::with_secret("ana@example.com", &secret_on(&page));
     let page = browser

@@ -167,3 +167,26 @@ async fn new_recovery_codes_need_a_fresh_code_too() {
     let codes = browser.follow(made).await;
     assert_eq!(codes.text().matches("<li><code>").count(), 10);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_confirmation_tells_nothing_of_a_hidden_app() {
+    let upstream = Upstream::start("notes").await;
+    let ada = Person::new("ada", &[]);
+    let rule = r#"
+@id("secret.closed")
+@reason("The takeover of Acme is confidential.")
+forbid (principal is User, action, resource == Route::"secret");
+"#;
+    let site = Site::plan()
+        .route("notes", &upstream, r#"allow = ["everyone"]"#)
+        .route("secret", &upstream, "hidden = true\nallow = [\"group:board\"]")
+        .policy("secret.cedar", rule)
+        .person(&ada)
+        .start()
+        .await;
+    let mut browser = Browser::new(&site);
+    browser.sign_in(&site.url("notes", "/"), &ada).await;
+    let address = site.url("secret", "/").replace(':', "%3A").replace('/', "%2F");
+    let page = browser.open(&site.portal(&format!("/confirm?return_to={address}"))).await;
+    assert!(!page.text().contains("takeover"), "{}", page.text());
+}

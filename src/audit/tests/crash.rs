@@ -102,6 +102,36 @@ fn a_second_crash_during_recovery_doubles_nothing() {
 }
 
 #[test]
+fn an_admission_that_is_carried_after_its_entry_was_written_is_not_interrupted() {
+    let folder = tempfile::tempdir().unwrap();
+    let hour = std::time::Duration::from_secs(3600);
+    let slow = Options {
+        flush: hour,
+        checkpoint: hour,
+        segment_bytes: 1 << 30,
+        ..options(folder.path())
+    };
+    let log = open_with(slow, Arc::default());
+    // So many entries that the index of the segment has a mark behind that of the long request.
+    for number in 0..255 {
+        log.reserve().unwrap().record(entry(number));
+    }
+    let long = admit(&log, 255);
+    wait_until(|| log.stats().entries == 255);
+    long.record(entry(255));
+    wait_until(|| log.stats().entries == 256);
+    // The request was so long that its file is old; its entry is in the segment, but not flushed.
+    log.journal.tidy(log.clock.now().plus(hour)).unwrap();
+    log.reserve().unwrap().record(entry(256));
+    wait_until(|| log.stats().entries == 257);
+    let crashed = freeze(folder.path());
+    let again = open(crashed.path());
+    assert_eq!(again.recovery().interrupted, 0);
+    again.close();
+    assert_each_once(crashed.path(), 0..257);
+}
+
+#[test]
 fn a_dropped_receipt_is_closed_by_its_own_entry() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path());

@@ -211,6 +211,14 @@ async fn a_head_that_does_not_end_is_cut_off_and_an_idle_connection_later() {
 }
 
 #[tokio::test]
+async fn a_connection_that_was_opened_ahead_of_need_is_closed_and_is_no_request() {
+    let site = Site::start(true, hello).await;
+    let _unused = site.connect("http/1.1").await;
+    site.ended(&["idle"]).await;
+    assert_eq!(site.gate.open(), 0);
+}
+
+#[tokio::test]
 async fn what_cannot_be_parsed_is_answered_and_told() {
     let site = Site::start(false, hello).await;
     let mut answers = Vec::new();
