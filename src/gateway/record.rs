@@ -17,6 +17,7 @@ use crate::authn::{Authn, Principal};
 use crate::authz::{Decision, Denial, Permit};
 use crate::base::{Clock, Facts, Reason};
 use crate::config::{AuditPath, AuditQuery};
+use crate::limit::Guest;
 use crate::message::CleanRequest;
 use crate::message::watch::{Ended, Ending, OnEnd};
 use crate::plan::Plan;
@@ -44,6 +45,8 @@ pub(crate) struct Ledger {
 pub(crate) struct Record {
     entry: Option<Box<RequestEntry>>,
     place: Option<Place>,
+    /// Counts the request among those of its network until the record is gone.
+    guest: Option<Guest>,
     ledger: Ledger,
     meter: Option<Arc<Meter>>,
     seals_path: bool,
@@ -62,10 +65,16 @@ impl Record {
         Self {
             entry: Some(Box::new(blank(request, facts, plan))),
             place: Some(Place::Reserved(slot)),
+            guest: None,
             ledger,
             meter: None,
             seals_path: false,
         }
+    }
+
+    /// The request is one of so many of its network.
+    pub(crate) fn hold(&mut self, guest: Guest) {
+        self.guest = Some(guest);
     }
 
     fn note(&mut self, write: impl FnOnce(&mut RequestEntry)) {
