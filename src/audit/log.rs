@@ -94,6 +94,7 @@ pub(crate) struct Stats {
     pub(crate) unrecorded: u64,
     /// Free bytes when last looked, at most a second ago.
     pub(crate) free_bytes: u64,
+    /// Why a request would be refused now.
     pub(crate) unavailable: Option<Unavailable>,
 }
 
@@ -184,6 +185,14 @@ impl AuditLog {
         }
     }
 
+    /// Whether an event could be recorded now. Events need no place, so a full queue does not keep them out.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn check(&self) -> Result<(), Unavailable> {
+        self.shared.check()
+    }
+
     /// Records a security event. Never fails; it is on disk within the flush interval.
     pub(crate) fn record(&self, event: SecurityEvent) {
         self.accept(event, None);
@@ -241,7 +250,7 @@ impl AuditLog {
             write_failures: self.shared.failures.load(Ordering::Relaxed),
             unrecorded: self.shared.unrecorded.load(Ordering::Relaxed),
             free_bytes: self.shared.free.load(Ordering::Relaxed),
-            unavailable: self.shared.check().err(),
+            unavailable: self.check().and_then(|()| self.shared.room()).err(),
         }
     }
 }

@@ -85,6 +85,15 @@ impl Shared {
         self.taken.load(Ordering::Relaxed)
     }
 
+    /// Whether a place could be reserved now.
+    pub(super) fn room(&self) -> Result<(), Unavailable> {
+        if self.taken() < self.capacity {
+            Ok(())
+        } else {
+            Err(Unavailable::QueueFull)
+        }
+    }
+
     /// More places are taken than there are.
     pub(super) fn is_overfull(&self) -> bool {
         self.taken() > self.capacity

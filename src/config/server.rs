@@ -80,6 +80,8 @@ table! {
         h2_ping_interval: Duration = "30s", restart;
         /// Time for the answer to such a ping.
         h2_ping_timeout: Duration = "20s", restart;
+        /// Requests under way from one address (IPv6: one /64), upgraded connections among them.
+        requests_per_address: usize = 2000, reload;
         /// Requests from one address (IPv6: one /64), before anything else is looked at.
         address_rate: Rate = "5000/10s", reload;
         /// Requests above `address_rate` that may come at once.

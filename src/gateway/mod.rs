@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body::Body as _;
 use hyper::body::Incoming;
 
 use self::answer::Asked;
@@ -29,7 +30,7 @@ use crate::authz::{AccessRequest, Action, Caller, Circumstances, Permit, Target}
 use crate::base::{Facts, Peer, Reason, RequestId};
 use crate::config::Limits;
 use crate::keys::random;
-use crate::limit;
+use crate::limit::{self, TooFast};
 use crate::message::cookie::Found;
 use crate::message::watch::Watched;
 use crate::message::{AdmitError, Body, CleanRequest, forwarded, security};
@@ -123,33 +124,62 @@ impl Gateway {
         let facts = self.facts(request.headers(), peer, &plan);
         let asked = Asked::of(&request);
         let cx = RequestContext { facts, plan };
+        let guest = cx.plan.limits.enter(cx.facts.client);
         let slot = match self.shared.audit.reserve() {
             Ok(slot) => slot,
             Err(error) => return self.unrecorded(&asked, &cx, error),
         };
         let ledger = self.shared.ledger.clone();
         let mut record = Record::open(slot, &request, &cx.facts, &cx.plan, ledger);
+        match guest {
+            Ok(guest) => record.hold(guest),
+            Err(limited) => return self.crowded(limited, &asked, &cx, record),
+        }
         match self.respond(request, &cx, &mut record).await {
             Ok(carried) => self.finish(carried, &asked, &cx, record),
             Err(refusal) => {
-                record.refused(refusal.reason());
-                if let Refusal::RateLimited(limited) = &refusal {
-                    self.metrics().rate_limited(&limited.limit);
-                }
-                answer::log(&refusal, &cx);
-                let response = answer::response(&refusal, &asked, &cx, &self.shared.portal);
-                record.answered(response.status().as_u16(), AnsweredBy::Portcullis);
-                self.finish(
-                    Carried {
-                        response,
-                        tunnel: None,
-                    },
-                    &asked,
-                    &cx,
-                    record,
-                )
+                let carried = self.refuse(&refusal, &asked, &cx, &mut record);
+                self.finish(carried, &asked, &cx, record)
             }
         }
+    }
+
+    fn refuse(
+        &self,
+        refusal: &Refusal,
+        asked: &Asked,
+        cx: &RequestContext,
+        record: &mut Record,
+    ) -> Carried {
+        record.refused(refusal.reason());
+        if let Refusal::RateLimited(limited) = refusal {
+            self.metrics().rate_limited(&limited.limit);
+        }
+        answer::log(refusal, cx);
+        let response = answer::response(refusal, asked, cx, &self.shared.portal);
+        Carried::answered(response, record)
+    }
+
+    /// Refuses a request of a network that has too many under way. The entry leaves now: a client that does not take
+    /// its answers must not hold a place in the log with this one too.
+    fn crowded(
+        &self,
+        limited: TooFast,
+        asked: &Asked,
+        cx: &RequestContext,
+        mut record: Record,
+    ) -> Response<Body> {
+        let mut response = self
+            .refuse(&limited.into(), asked, cx, &mut record)
+            .response;
+        let length = response.body().size_hint().exact().unwrap_or_default();
+        record.close(if asked.expects_no_content(response.status()) {
+            0
+        } else {
+            length
+        });
+        finish_head(&mut response, cx);
+        response
     }
 
     /// The order of these steps is the security argument; see docs/request-path.md before moving one.
@@ -342,7 +372,7 @@ impl Gateway {
         Ok(Carried::from_upstream(forwarded, route, plan, record))
     }
 
-    /// What every answer gets, and the watch on its end.
+    /// The last touch on an answer, and the watch on its end.
     fn finish(
         &self,
         carried: Carried,
@@ -354,16 +384,7 @@ impl Gateway {
             mut response,
             tunnel,
         } = carried;
-        security::finish(
-            response.headers_mut(),
-            cx.facts.peer.tls.is_some(),
-            &cx.plan.message,
-        );
-        if let Ok(id) = HeaderValue::try_from(cx.facts.id.to_string()) {
-            response
-                .headers_mut()
-                .insert(cx.plan.config.server.headers.request_id.clone(), id);
-        }
+        finish_head(&mut response, cx);
         if let Some((tunnel, idle)) = tunnel {
             let interval = cx.plan.config.audit.stream_interval;
             self.relay(tunnel, (idle, interval), record);
@@ -444,6 +465,20 @@ impl Carried {
             Reason::OwnPage
         });
         Self::answered(response, record)
+    }
+}
+
+/// What every recorded answer gets.
+fn finish_head(response: &mut Response<Body>, cx: &RequestContext) {
+    security::finish(
+        response.headers_mut(),
+        cx.facts.peer.tls.is_some(),
+        &cx.plan.message,
+    );
+    if let Ok(id) = HeaderValue::try_from(cx.facts.id.to_string()) {
+        response
+            .headers_mut()
+            .insert(cx.plan.config.server.headers.request_id.clone(), id);
     }
 }
 

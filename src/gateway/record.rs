@@ -17,6 +17,7 @@ use crate::authn::{Authn, Principal};
 use crate::authz::{Decision, Denial, Permit};
 use crate::base::{Clock, Facts, Reason};
 use crate::config::{AuditPath, AuditQuery};
+use crate::limit::Guest;
 use crate::message::CleanRequest;
 use crate::message::watch::{Ended, Ending, OnEnd};
 use crate::plan::Plan;
@@ -44,6 +45,8 @@ pub(crate) struct Ledger {
 pub(crate) struct Record {
     entry: Option<Box<RequestEntry>>,
     place: Option<Place>,
+    /// Counts the request among those of its network until the record is gone.
+    guest: Option<Guest>,
     ledger: Ledger,
     meter: Option<Arc<Meter>>,
     seals_path: bool,
@@ -62,10 +65,16 @@ impl Record {
         Self {
             entry: Some(Box::new(blank(request, facts, plan))),
             place: Some(Place::Reserved(slot)),
+            guest: None,
             ledger,
             meter: None,
             seals_path: false,
         }
+    }
+
+    /// The request is one of so many of its network.
+    pub(crate) fn hold(&mut self, guest: Guest) {
+        self.guest = Some(guest);
     }
 
     fn note(&mut self, write: impl FnOnce(&mut RequestEntry)) {
@@ -216,7 +225,7 @@ impl Record {
     }
 
     fn leave(&mut self, reason: Option<Reason>, response_bytes: u64) {
-        let (Some(mut entry), Some(place)) = (self.entry.take(), self.place.take()) else {
+        let Some(mut entry) = self.entry.take() else {
             return;
         };
         self.ledger.metrics.active_requests.dec();
@@ -230,9 +239,11 @@ impl Record {
             entry.reason = reason;
         }
         self.count(&entry);
-        match place {
-            Place::Reserved(slot) => slot.record(*entry),
-            Place::Admitted(receipt) => receipt.record(*entry),
+        match self.place.take() {
+            Some(Place::Reserved(slot)) => slot.record(*entry),
+            Some(Place::Admitted(receipt)) => receipt.record(*entry),
+            // Dropped while its admission was being written: the log closes what reached the journal.
+            None => {}
         }
     }
 
@@ -277,7 +288,9 @@ impl Record {
     }
 
     fn why_dropped(&self) -> Reason {
-        if self.session_ended() {
+        if std::thread::panicking() {
+            Reason::Defect
+        } else if self.session_ended() {
             Reason::SessionEnded
         } else {
             Reason::ClientClosed
@@ -292,10 +305,10 @@ impl Record {
     }
 }
 
-/// A request that nobody answers any more: the connection went away while it was being served.
+/// A request that nobody answers any more: the connection went away while it was being served, or we panicked.
 impl Drop for Record {
     fn drop(&mut self) {
-        self.leave(Some(Reason::ClientClosed), 0);
+        self.leave(Some(self.why_dropped()), 0);
     }
 }
 
@@ -392,5 +405,127 @@ const fn protocol(version: Version) -> &'static str {
         Version::HTTP_10 => "1.0",
         Version::HTTP_2 => "2",
         _ => "1.1",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+    use std::path::Path;
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::{Context, Poll, Waker};
+
+    use http::Request;
+
+    use super::{Ledger, Record};
+    use crate::audit::seal::tests::MemoryKeyring;
+    use crate::audit::{Admission, AuditLog, Durability, Options};
+    use crate::base::{Clock, Facts, Peer, RequestId, RouteName, Timestamp};
+    use crate::keys::NoteSigner;
+    use crate::plan::Plan;
+    use crate::telemetry::Metrics;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
+
+    fn log(folder: &Path, durability: Durability) -> Arc<AuditLog> {
+        let options = Options {
+            min_free: 0,
+            durability,
+            ..Options::new(folder.join("audit"))
+        };
+        let signer = Arc::new(NoteSigner::generate("login.example/audit").unwrap());
+        let keyring = Arc::new(MemoryKeyring::default());
+        AuditLog::open(options, keyring, signer, Clock::System).unwrap()
+    }
+
+    fn open(folder: &Path, log: &Arc<AuditLog>) -> (Record, Arc<Metrics>) {
+        let file = folder.join("portcullis.toml");
+        let text = "[server]\nportal = \"login.example\"\n[tls]\ncertificates = \"internal\"\n";
+        std::fs::write(&file, text).unwrap();
+        let plan = Plan::load(&file, None).unwrap().plan;
+        let address = "192.0.2.1:443".parse().unwrap();
+        let facts = Facts {
+            id: RequestId::new(NOW, 1),
+            now: NOW,
+            peer: Arc::new(Peer {
+                address,
+                local: address,
+                tls: None,
+            }),
+            client: address.ip(),
+        };
+        let ledger = Ledger {
+            metrics: Arc::new(Metrics::new()),
+            clock: Clock::System,
+        };
+        let metrics = Arc::clone(&ledger.metrics);
+        let slot = log.reserve().unwrap();
+        let record = Record::open(slot, &Request::new(()), &facts, &plan, ledger);
+        assert_eq!(metrics.active_requests.get(), 1);
+        (record, metrics)
+    }
+
+    fn written(folder: &Path) -> Vec<u8> {
+        let segments = std::fs::read_dir(folder.join("audit/segments")).unwrap();
+        segments
+            .flat_map(|segment| std::fs::read(segment.unwrap().path()).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_panic_is_recorded_as_our_defect_and_a_client_that_left_is_not() {
+        for (panics, reason) in [(true, "defect"), (false, "client-closed")] {
+            let folder = tempfile::tempdir().unwrap();
+            let log = log(folder.path(), Durability::Process);
+            let (record, metrics) = open(folder.path(), &log);
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                let _record = record;
+                if panics {
+                    resume_unwind(Box::new(()));
+                }
+            }));
+            assert_eq!(outcome.is_err(), panics);
+            assert_eq!(metrics.active_requests.get(), 0);
+            log.close();
+            let written = written(folder.path());
+            let expected = format!("\"portcullis.reason\":\"{reason}\"");
+            let found = written
+                .windows(expected.len())
+                .any(|part| part == expected.as_bytes());
+            assert!(found, "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_request_dropped_while_its_admission_is_synced_is_no_longer_under_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = log(folder.path(), Durability::Power);
+        let (mut record, metrics) = open(folder.path(), &log);
+        let route = RouteName::new("app");
+        let admission = Admission {
+            id: RequestId::new(NOW, 1),
+            received: NOW,
+            client: "192.0.2.1".parse().unwrap(),
+            principal: None,
+            session: None,
+            route: &route,
+            method: "GET",
+            host: "app.example",
+            path: "/",
+            path_sealed: false,
+            policies: &[],
+        };
+        {
+            let mut admitting = pin!(record.admit(admission));
+            let polled = admitting
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()));
+            assert!(!matches!(polled, Poll::Ready(Err(_))));
+        }
+        drop(record);
+        assert_eq!(metrics.active_requests.get(), 0);
+        log.close();
+        assert_eq!(log.stats().entries, 1, "the admission is closed");
     }
 }

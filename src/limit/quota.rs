@@ -6,15 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bucket::{Bucket, Pace};
+use super::crowd::{Crowd, Guest};
 use super::keys::Network;
 use crate::base::{PrincipalId, RouteName};
 use crate::config::{By, Config, RateLimit};
+
+/// When to come back after too many requests at once; nobody knows when those end.
+const CROWDED: Duration = Duration::from_secs(5);
 
 /// A refusal for being too fast, answered 429.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("too many requests under `{limit}`")]
 pub(crate) struct TooFast {
-    /// `client.address`, `sign-in`, or the name of a `[rate_limit.NAME]`.
+    /// `client.address`, `client.requests`, `sign-in`, or the name of a `[rate_limit.NAME]`.
     pub(crate) limit: Arc<str>,
     wait: Duration,
 }
@@ -41,6 +45,8 @@ pub(crate) struct Caller<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
     most: usize,
+    at_once: usize,
+    crowd: Arc<Crowd>,
     address: Named<Network>,
     sign_in: Named<Network>,
     named: BTreeMap<Arc<str>, Rule>,
@@ -153,6 +159,8 @@ impl Limits {
     pub(crate) fn compile(config: &Config, earlier: Option<&Self>) -> Self {
         let limits = &config.server.limits;
         let most = limits.rate_entries;
+        // Requests that are under way stay so, whatever the new configuration says.
+        let crowd = earlier.map_or_else(Arc::default, |earlier| Arc::clone(&earlier.crowd));
         // Room for other numbers means other memory, so everything starts afresh.
         let earlier = earlier.filter(|earlier| earlier.most == most);
         let address = Pace {
@@ -173,6 +181,8 @@ impl Limits {
         });
         Self {
             most,
+            at_once: limits.requests_per_address,
+            crowd,
             address: Named::compile(
                 "client.address",
                 address,
@@ -187,6 +197,18 @@ impl Limits {
             ),
             named: named.collect(),
         }
+    }
+
+    /// Counts a request as under way until the guest is dropped.
+    ///
+    /// # Errors
+    /// [`TooFast`] when its network has `[server.limits]` requests_per_address under way.
+    pub(crate) fn enter(&self, address: IpAddr) -> Result<Guest, TooFast> {
+        let guest = self.crowd.enter(address, self.at_once);
+        guest.ok_or_else(|| TooFast {
+            limit: "client.requests".into(),
+            wait: CROWDED,
+        })
     }
 
     /// Counts a request before anything else is done for it.
@@ -351,6 +373,28 @@ mod tests {
                 .admit_to_route(Some("places"), caller("192.0.2.1", None, &route))
                 .is_ok()
         );
+    }
+
+    #[test]
+    fn requests_under_way_are_counted_over_a_reload_that_changes_their_number() {
+        let most = |most: u32, rates: &str| {
+            config(&format!(
+                "[server.limits]\nrequests_per_address = {most}\n{rates}"
+            ))
+        };
+        let before = Limits::compile(&most(2, ""), None);
+        let address = "192.0.2.1".parse().unwrap();
+        let guests = (before.enter(address), before.enter(address));
+        let refused = before.enter(address).unwrap_err();
+        assert_eq!(
+            (&*refused.limit, refused.retry_after()),
+            ("client.requests", 5)
+        );
+        let after = Limits::compile(&most(3, "rate_entries = 9\n"), Some(&before));
+        let third = after.enter(address);
+        assert!(third.is_ok() && after.enter(address).is_err());
+        drop(guests);
+        assert!(after.enter(address).is_ok());
     }
 
     #[test]

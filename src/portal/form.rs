@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::answer::Stop;
 use crate::base::Secret;
+use crate::config::Limits;
 use crate::message::Body;
 use crate::message::body::{BodyError, read_at_most};
 use crate::pages::Mishap;
@@ -96,14 +97,17 @@ pub(super) fn encode(value: &str) -> String {
 /// Reads the form in a request's body.
 ///
 /// # Errors
-/// [`Stop`] when it is no form, too large, too slow, or not written as forms are.
-pub(super) async fn read(headers: &HeaderMap, body: Body, limit: u64) -> Result<Fields, Stop> {
+/// [`Stop`] when it is no form, too large, not written as forms are, or not here in twice the time that one piece of it
+/// may take: a form that trickles in must not keep its place for hours.
+pub(super) async fn read(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Fields, Stop> {
     if !is_form(headers) {
         return Err(Mishap::Malformed.into());
     }
-    let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    let bytes = read_at_most(body, most)
+    let most = usize::try_from(limits.form_bytes).unwrap_or(usize::MAX);
+    let patience = limits.body_timeout.saturating_mul(2);
+    let bytes = tokio::time::timeout(patience, read_at_most(body, most))
         .await
+        .map_err(|_elapsed| Mishap::RequestTimeout)?
         .map_err(|error| match error {
             BodyError::TooLarge { limit } => Mishap::BodyTooLarge { limit },
             BodyError::Stalled { .. } => Mishap::RequestTimeout,
@@ -127,10 +131,19 @@ fn is_form(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll, ready};
+    use std::time::Duration;
+
+    use bytes::Bytes;
     use http::{HeaderMap, HeaderValue, header};
+    use http_body::{Body as HttpBody, Frame};
+    use tokio::time::{Instant, Sleep, sleep};
 
     use super::{Fields, encode, read};
+    use crate::config::{self, Limits};
     use crate::message::Body;
+    use crate::message::body::BodyError;
 
     fn get(text: &str, name: &str) -> Option<String> {
         Fields::parse(text.as_bytes())?.get(name).map(str::to_owned)
@@ -178,26 +191,58 @@ mod tests {
         );
     }
 
+    fn limits(text: &str) -> Limits {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("portcullis.toml");
+        let head = "[server]\nportal = \"login.example\"\n[tls]\ncertificates = \"internal\"\n";
+        std::fs::write(&file, format!("{head}[server.limits]\n{text}")).unwrap();
+        config::load(&file).unwrap().config.server.limits
+    }
+
+    fn headers(kind: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))])
+    }
+
     #[tokio::test]
     async fn a_body_must_be_a_small_form() {
-        let headers = |kind: &'static str| {
-            HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))])
-        };
+        let limits = limits("form_bytes = \"9B\"");
         let form = headers("Application/x-www-form-urlencoded; charset=UTF-8");
-        assert_eq!(
-            read(&form, Body::from("a=1"), 10).await.unwrap().text("a"),
-            "1"
-        );
-        assert!(read(&form, Body::from("a=12345678"), 9).await.is_err());
-        assert!(
-            read(&headers("multipart/form-data"), Body::from("a=1"), 10)
-                .await
-                .is_err()
-        );
-        assert!(
-            read(&HeaderMap::new(), Body::from("a=1"), 10)
-                .await
-                .is_err()
-        );
+        let fields = read(&form, Body::from("a=1"), &limits).await.unwrap();
+        assert_eq!(fields.text("a"), "1");
+        for (headers, body) in [
+            (&form, "a=12345678"),
+            (&headers("multipart/form-data"), "a=1"),
+            (&HeaderMap::new(), "a=1"),
+        ] {
+            assert!(read(headers, Body::from(body), &limits).await.is_err());
+        }
+    }
+
+    /// A byte every ten milliseconds, without end.
+    struct Trickle(Pin<Box<Sleep>>);
+
+    impl HttpBody for Trickle {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            ready!(self.0.as_mut().poll(cx));
+            self.0 = Box::pin(sleep(Duration::from_millis(10)));
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"a")))))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_form_that_trickles_in_is_given_up() {
+        let limits = limits("body_timeout = \"100ms\"");
+        let form = headers("application/x-www-form-urlencoded");
+        let body = Body::wrap(Trickle(Box::pin(sleep(Duration::ZERO))));
+        let begun = Instant::now();
+        let read = tokio::time::timeout(Duration::from_secs(20), read(&form, body, &limits)).await;
+        assert!(read.expect("still reading").is_err());
+        assert!(begun.elapsed() >= Duration::from_millis(200));
     }
 }

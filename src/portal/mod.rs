@@ -199,12 +199,8 @@ impl Visit<'_> {
     async fn answer(&self, endpoint: &Endpoint, body: Body, wants_page: bool) -> Outcome {
         let mut fields = Fields::default();
         if endpoint.verb == Verb::Post {
-            fields = form::read(
-                self.headers(),
-                body,
-                self.plan().config.server.limits.form_bytes,
-            )
-            .await?;
+            let limits = &self.plan().config.server.limits;
+            fields = form::read(self.headers(), body, limits).await?;
             self.check_sender(endpoint, &fields)?;
         }
         self.check_caller(endpoint.who, endpoint.verb, wants_page)?;

@@ -314,10 +314,7 @@ impl<'a> Visit<'a> {
 
     /// Refuses a change that could not be recorded, before it is made.
     pub(super) fn check_log(&self) -> Result<(), Stop> {
-        match self.portal.audit.stats().unavailable {
-            Some(why) => Err(why.into()),
-            None => Ok(()),
-        }
+        Ok(self.portal.audit.check()?)
     }
 
     /// Records what happened and gives the result.

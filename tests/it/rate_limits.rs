@@ -1,6 +1,6 @@
 //! Who asks too fast is told when to come back, before anything costs; others are not affected.
 
-use crate::harness::client::{collect, content, request};
+use crate::harness::client::{collect, content, request, request_h2};
 use crate::harness::{Answer, Site, Upstream};
 
 async fn get(site: &Site, name: &str, from: &str) -> Answer {
@@ -95,4 +95,40 @@ async fn counts_survive_a_reload() {
     })
     .await;
     assert_eq!(get(&site, "app", "").await.status, 429);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_not_taken_fill_only_the_places_of_their_own_address() {
+    let upstream = Upstream::start("app").await;
+    let site = Site::plan()
+        .route("app", &upstream, "public = true")
+        .server("trusted_proxies = [\"127.0.0.1/32\"]")
+        .limits("requests_per_address = 2")
+        .start()
+        .await;
+    let mut slow = site.client().h2("app.test").await;
+    let mut ask = async |path: &str| {
+        let asked = request_h2(&site, "GET", "app", path)
+            .header("x-forwarded-for", "192.0.2.1")
+            .body(content(""))
+            .unwrap();
+        slow.send_request(asked).await.unwrap()
+    };
+    let untaken = (ask("/flood").await, ask("/flood").await);
+    // The refusal is in the log although nobody takes its body either.
+    let refused = ask("/").await;
+    assert_eq!(refused.status(), 429);
+    assert_eq!(refused.headers()["retry-after"], "5");
+    assert!(refused.headers().contains_key("x-request-id"));
+    site.entry("the refusal", |entry| {
+        entry["portcullis.reason"] == "rate-limited"
+    })
+    .await;
+    assert_eq!(get(&site, "app", "192.0.2.2").await.status, 200);
+    assert_eq!(upstream.hits(), 3);
+    drop((untaken, refused));
+    crate::harness::eventually("a free place", async || {
+        (get(&site, "app", "192.0.2.1").await.status == 200).then_some(())
+    })
+    .await;
 }

@@ -179,14 +179,23 @@ forbid (principal is User, action, resource == Route::"secret");
 "#;
     let site = Site::plan()
         .route("notes", &upstream, r#"allow = ["everyone"]"#)
-        .route("secret", &upstream, "hidden = true\nallow = [\"group:board\"]")
+        .route(
+            "secret",
+            &upstream,
+            "hidden = true\nallow = [\"group:board\"]",
+        )
         .policy("secret.cedar", rule)
         .person(&ada)
         .start()
         .await;
     let mut browser = Browser::new(&site);
     browser.sign_in(&site.url("notes", "/"), &ada).await;
-    let address = site.url("secret", "/").replace(':', "%3A").replace('/', "%2F");
-    let page = browser.open(&site.portal(&format!("/confirm?return_to={address}"))).await;
+    let address = site
+        .url("secret", "/")
+        .replace(':', "%3A")
+        .replace('/', "%2F");
+    let page = browser
+        .open(&site.portal(&format!("/confirm?return_to={address}")))
+        .await;
     assert!(!page.text().contains("takeover"), "{}", page.text());
 }

@@ -276,9 +276,9 @@ impl Desk {
 
     /// The time of a change that may begin: the log can be written.
     fn ready(&self) -> Result<Timestamp, AdminError> {
-        match self.audit.stats().unavailable {
-            None => Ok(self.clock.now()),
-            Some(why) => Err(AdminError::Unavailable(format!(
+        match self.audit.check() {
+            Ok(()) => Ok(self.clock.now()),
+            Err(why) => Err(AdminError::Unavailable(format!(
                 "nothing was changed, because it could not be recorded: {why}"
             ))),
         }

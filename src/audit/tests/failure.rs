@@ -63,7 +63,10 @@ fn a_full_queue_refuses_and_freed_places_admit_again() {
     let log = open_with(small, Arc::new(MemoryKeyring::default()));
     let (one, two) = (log.reserve().unwrap(), log.reserve().unwrap());
     assert_eq!(log.reserve().err(), Some(Unavailable::QueueFull));
+    assert_eq!(log.stats().unavailable, Some(Unavailable::QueueFull));
+    assert_eq!(log.check(), Ok(()), "events are taken all the same");
     drop(one);
+    assert_eq!(log.stats().unavailable, None);
     two.record(entry(1));
     wait_until(|| log.stats().queue == 0);
     assert!(log.reserve().is_ok());

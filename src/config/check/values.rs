@@ -185,6 +185,7 @@ const POSITIVE: &[&[&str]] = &[
     &["server", "limits", "header_bytes"],
     &["server", "limits", "target_bytes"],
     &["server", "limits", "h2_max_streams"],
+    &["server", "limits", "requests_per_address"],
     &["server", "limits", "rate_entries"],
     &["server", "limits", "address_burst"],
     &["auth", "recovery_codes"],
