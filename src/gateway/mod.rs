@@ -9,6 +9,7 @@ pub(crate) mod identity;
 mod plain;
 pub(crate) mod record;
 pub(crate) mod refusal;
+mod stream;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use self::answer::Asked;
 use self::identity::statements;
 use self::record::{Ledger, Record, admission};
 use self::refusal::{Denied, Failed, Refusal};
+use self::stream::{Opened, Stream};
 use crate::audit::{self, AnsweredBy, AuditLog};
 use crate::authn::cookie::Presented;
 use crate::authn::session::rules::SessionRules;
@@ -39,7 +41,7 @@ use crate::route::Route;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::upstream::request::Destination;
-use crate::upstream::{Forwarded, Pools, Report, Tunnel, TunnelEnd, UpstreamRequest};
+use crate::upstream::{Pools, Report, UpstreamRequest};
 
 /// What all workers share.
 #[derive(Debug)]
@@ -60,10 +62,10 @@ pub(crate) struct Gateway {
     tasks: Tasks,
 }
 
-/// A request that went all the way: the answer, and a tunnel when both sides agreed to one.
+/// A request that went all the way: the answer, and a stream when both sides agreed to one.
 struct Carried {
     response: Response<Body>,
-    tunnel: Option<(Tunnel, Duration)>,
+    stream: Option<Stream>,
 }
 
 /// Who may go where, and the proof.
@@ -142,7 +144,7 @@ impl Gateway {
                 self.finish(
                     Carried {
                         response,
-                        tunnel: None,
+                        stream: None,
                     },
                     &asked,
                     &cx,
@@ -263,15 +265,10 @@ impl Gateway {
             Found::One(value) => Presented::One(value),
             Found::Conflict => Presented::Conflicting,
         };
-        let rules = SessionRules {
-            lifetime: route.session.lifetime,
-            idle: route.session.idle,
-            step_up: route.session.step_up,
-        };
         let found = self.shared.authenticator.sessions.authenticate(
             presented,
             request.host(),
-            &rules,
+            &session_rules(route),
             facts.now,
         );
         match found {
@@ -318,6 +315,7 @@ impl Gateway {
         let receipt = record
             .admit(admission(permit, route, &request, facts))
             .await?;
+        let opened = Opened::of(&request, granted, facts);
         let outgoing = UpstreamRequest::build(
             request.onward(facts.client, &plan.message),
             permit,
@@ -339,7 +337,14 @@ impl Gateway {
             Some(&forwarded.report.target),
             Some(Arc::clone(&forwarded.report.meter)),
         );
-        Ok(Carried::from_upstream(forwarded, route, plan, record))
+        let (tunnel, response) = (forwarded.tunnel, forwarded.response);
+        let stream = tunnel.zip(opened).map(|(tunnel, opened)| Stream {
+            tunnel,
+            idle: plan.config.server.limits.upgrade_idle_timeout,
+            opened,
+        });
+        let response = clean(response, route, plan, record);
+        Ok(Carried { response, stream })
     }
 
     /// What every answer gets, and the watch on its end.
@@ -352,7 +357,7 @@ impl Gateway {
     ) -> Response<Body> {
         let Carried {
             mut response,
-            tunnel,
+            stream,
         } = carried;
         security::finish(
             response.headers_mut(),
@@ -364,9 +369,8 @@ impl Gateway {
                 .headers_mut()
                 .insert(cx.plan.config.server.headers.request_id.clone(), id);
         }
-        if let Some((tunnel, idle)) = tunnel {
-            let interval = cx.plan.config.audit.stream_interval;
-            self.relay(tunnel, (idle, interval), record);
+        if let Some(stream) = stream {
+            self.relay(stream, cx.plan.config.audit.stream_interval, record);
             return response;
         }
         let (head, body) = response.into_parts();
@@ -377,63 +381,24 @@ impl Gateway {
         Response::from_parts(head, Body::wrap(watched))
     }
 
-    /// Carries an upgraded stream until it ends; the request's entry is written then. That it was opened and that it
-    /// goes on is recorded meanwhile (D40).
-    fn relay(&self, tunnel: Tunnel, (idle, interval): (Duration, Duration), mut record: Record) {
-        let log = Arc::clone(&self.shared.audit);
-        let streams = self.shared.ledger.metrics.streams_active.clone();
+    /// Lets an upgraded stream run by itself.
+    fn relay(&self, stream: Stream, interval: Duration, record: Record) {
+        let shared = Arc::clone(&self.shared);
+        let streams = self.metrics().streams_active.clone();
         streams.inc();
         self.tasks.spawn("upgraded-stream", async move {
-            log.record(record.stream(audit::Action::StreamOpened));
-            let mut run = std::pin::pin!(tunnel.run(idle));
-            let end = loop {
-                match tokio::time::timeout(interval, run.as_mut()).await {
-                    Ok(end) => break end,
-                    Err(_elapsed) => log.record(record.stream(audit::Action::StreamContinues)),
-                }
-            };
+            stream.run(shared, interval, record).await;
             streams.dec();
-            if end == TunnelEnd::SessionEnded {
-                record.refused(Reason::SessionEnded);
-            }
-            record.close(0);
         });
     }
 }
 
 impl Carried {
-    /// An upstream's answer with its headers cleaned.
-    fn from_upstream(
-        forwarded: Forwarded,
-        route: &Route,
-        plan: &Plan,
-        record: &mut Record,
-    ) -> Self {
-        let Forwarded {
-            mut response,
-            tunnel,
-            ..
-        } = forwarded;
-        let status = response.status();
-        record.answered(status.as_u16(), AnsweredBy::Upstream);
-        security::from_upstream(
-            status,
-            response.headers_mut(),
-            &plan.message,
-            &route.responses,
-        );
-        let idle = plan.config.server.limits.upgrade_idle_timeout;
-        Self {
-            response,
-            tunnel: tunnel.map(|tunnel| (tunnel, idle)),
-        }
-    }
-
     fn answered(response: Response<Body>, record: &mut Record) -> Self {
         record.answered(response.status().as_u16(), AnsweredBy::Portcullis);
         Self {
             response,
-            tunnel: None,
+            stream: None,
         }
     }
 
@@ -445,6 +410,24 @@ impl Carried {
         });
         Self::answered(response, record)
     }
+}
+
+/// An upstream's answer with its headers cleaned.
+fn clean(
+    mut response: Response<Body>,
+    route: &Route,
+    plan: &Plan,
+    record: &mut Record,
+) -> Response<Body> {
+    let status = response.status();
+    record.answered(status.as_u16(), AnsweredBy::Upstream);
+    security::from_upstream(
+        status,
+        response.headers_mut(),
+        &plan.message,
+        &route.responses,
+    );
+    response
 }
 
 /// For whoever looks into a slow upstream: how the connection came about and how long the first byte took.
@@ -468,6 +451,15 @@ fn admit_to(route: &Route, request: &mut CleanRequest) -> Result<(), Refusal> {
     })?;
     request.settle_upgrade(&route.upgrades, &route.websocket_origins)?;
     Ok(())
+}
+
+/// The limits of sessions on a route.
+fn session_rules(route: &Route) -> SessionRules {
+    SessionRules {
+        lifetime: route.session.lifetime,
+        idle: route.session.idle,
+        step_up: route.session.step_up,
+    }
 }
 
 fn question<'a>(
