@@ -100,6 +100,8 @@ codes! {
         "The key is set, and another one keeps it from ever having an effect.";
     "PC1414", "everybody is trusted",
         "Addresses in rate limits, policies and the audit log come from the proxies listed here. A list that covers every address lets every client choose its own.";
+    "PC1415", "an app on the portal's host",
+        "To a browser, everything on one host and port is one site: a script of this app, or one that somebody smuggles into it, can read and operate the pages for signing in and the account. An app that is not to have that power gets a host of its own. Where every address in `listen` is a loopback address, as in trials, this is not reported.";
     "PC2001", "a policy file cannot be read", "The user that runs Portcullis must be able to read the policies and their tests.";
     "PC2101", "the file is not Cedar", "The text breaks Cedar's grammar at the place shown.";
     "PC2102", "a policy without an id", "Every policy carries @id(\"...\"): the id names the rule in decisions, in the audit log and in tests.";

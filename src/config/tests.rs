@@ -166,6 +166,25 @@ fn to_makes_an_upstream_with_the_routes_name() {
 }
 
 #[test]
+fn an_app_on_the_portals_host_is_warned_of_except_in_trials() {
+    let beside = MINIMAL.replace(
+        "host  = \"grafana.example.com\"",
+        "host = \"login.example.com\"\npath = \"/app\"",
+    );
+    assert_eq!(codes(&beside), ["PC1415"]);
+    let listening =
+        |listen: &str| beside.replace("[server]", &format!("[server]\nlisten = {listen}"));
+    assert_eq!(
+        codes(&listening(r#"["127.0.0.1:8443", "[::1]:8443"]"#)),
+        [""; 0]
+    );
+    assert_eq!(
+        codes(&listening(r#"["127.0.0.1:8443", "192.0.2.1:443"]"#)),
+        ["PC1415"]
+    );
+}
+
+#[test]
 fn what_follows_from_an_earlier_finding_is_hidden() {
     let broken_target = MINIMAL.replace("https://grafana", "ftp://grafana");
     assert_eq!(codes(&broken_target), ["PC1111"]);

@@ -9,6 +9,7 @@ pub(crate) mod identity;
 mod plain;
 pub(crate) mod record;
 pub(crate) mod refusal;
+mod stream;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use self::answer::Asked;
 use self::identity::statements;
 use self::record::{Ledger, Record, admission};
 use self::refusal::{Denied, Failed, Refusal};
+use self::stream::{Opened, Stream};
 use crate::audit::{self, AnsweredBy, AuditLog};
 use crate::authn::cookie::Presented;
 use crate::authn::session::rules::SessionRules;
@@ -40,7 +42,7 @@ use crate::route::Route;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::upstream::request::Destination;
-use crate::upstream::{Forwarded, Pools, Report, Tunnel, TunnelEnd, UpstreamRequest};
+use crate::upstream::{Pools, Report, UpstreamRequest};
 
 /// What all workers share.
 #[derive(Debug)]
@@ -61,10 +63,10 @@ pub(crate) struct Gateway {
     tasks: Tasks,
 }
 
-/// A request that went all the way: the answer, and a tunnel when both sides agreed to one.
+/// A request that went all the way: the answer, and a stream when both sides agreed to one.
 struct Carried {
     response: Response<Body>,
-    tunnel: Option<(Tunnel, Duration)>,
+    stream: Option<Stream>,
 }
 
 /// Who may go where, and the proof.
@@ -293,15 +295,10 @@ impl Gateway {
             Found::One(value) => Presented::One(value),
             Found::Conflict => Presented::Conflicting,
         };
-        let rules = SessionRules {
-            lifetime: route.session.lifetime,
-            idle: route.session.idle,
-            step_up: route.session.step_up,
-        };
         let found = self.shared.authenticator.sessions.authenticate(
             presented,
             request.host(),
-            &rules,
+            &session_rules(route),
             facts.now,
         );
         match found {
@@ -348,6 +345,7 @@ impl Gateway {
         let receipt = record
             .admit(admission(permit, route, &request, facts))
             .await?;
+        let opened = Opened::of(&request, granted, facts);
         let outgoing = UpstreamRequest::build(
             request.onward(facts.client, &plan.message),
             permit,
@@ -369,7 +367,14 @@ impl Gateway {
             Some(&forwarded.report.target),
             Some(Arc::clone(&forwarded.report.meter)),
         );
-        Ok(Carried::from_upstream(forwarded, route, plan, record))
+        let (tunnel, response) = (forwarded.tunnel, forwarded.response);
+        let stream = tunnel.zip(opened).map(|(tunnel, opened)| Stream {
+            tunnel,
+            idle: plan.config.server.limits.upgrade_idle_timeout,
+            opened,
+        });
+        let response = clean(response, route, plan, record);
+        Ok(Carried { response, stream })
     }
 
     /// The last touch on an answer, and the watch on its end.
@@ -382,12 +387,11 @@ impl Gateway {
     ) -> Response<Body> {
         let Carried {
             mut response,
-            tunnel,
+            stream,
         } = carried;
         finish_head(&mut response, cx);
-        if let Some((tunnel, idle)) = tunnel {
-            let interval = cx.plan.config.audit.stream_interval;
-            self.relay(tunnel, (idle, interval), record);
+        if let Some(stream) = stream {
+            self.relay(stream, cx.plan.config.audit.stream_interval, record);
             return response;
         }
         let (head, body) = response.into_parts();
@@ -398,63 +402,24 @@ impl Gateway {
         Response::from_parts(head, Body::wrap(watched))
     }
 
-    /// Carries an upgraded stream until it ends; the request's entry is written then. That it was opened and that it
-    /// goes on is recorded meanwhile (D40).
-    fn relay(&self, tunnel: Tunnel, (idle, interval): (Duration, Duration), mut record: Record) {
-        let log = Arc::clone(&self.shared.audit);
-        let streams = self.shared.ledger.metrics.streams_active.clone();
+    /// Lets an upgraded stream run by itself.
+    fn relay(&self, stream: Stream, interval: Duration, record: Record) {
+        let shared = Arc::clone(&self.shared);
+        let streams = self.metrics().streams_active.clone();
         streams.inc();
         self.tasks.spawn("upgraded-stream", async move {
-            log.record(record.stream(audit::Action::StreamOpened));
-            let mut run = std::pin::pin!(tunnel.run(idle));
-            let end = loop {
-                match tokio::time::timeout(interval, run.as_mut()).await {
-                    Ok(end) => break end,
-                    Err(_elapsed) => log.record(record.stream(audit::Action::StreamContinues)),
-                }
-            };
+            stream.run(shared, interval, record).await;
             streams.dec();
-            if end == TunnelEnd::SessionEnded {
-                record.refused(Reason::SessionEnded);
-            }
-            record.close(0);
         });
     }
 }
 
 impl Carried {
-    /// An upstream's answer with its headers cleaned.
-    fn from_upstream(
-        forwarded: Forwarded,
-        route: &Route,
-        plan: &Plan,
-        record: &mut Record,
-    ) -> Self {
-        let Forwarded {
-            mut response,
-            tunnel,
-            ..
-        } = forwarded;
-        let status = response.status();
-        record.answered(status.as_u16(), AnsweredBy::Upstream);
-        security::from_upstream(
-            status,
-            response.headers_mut(),
-            &plan.message,
-            &route.responses,
-        );
-        let idle = plan.config.server.limits.upgrade_idle_timeout;
-        Self {
-            response,
-            tunnel: tunnel.map(|tunnel| (tunnel, idle)),
-        }
-    }
-
     fn answered(response: Response<Body>, record: &mut Record) -> Self {
         record.answered(response.status().as_u16(), AnsweredBy::Portcullis);
         Self {
             response,
-            tunnel: None,
+            stream: None,
         }
     }
 
@@ -482,6 +447,24 @@ fn finish_head(response: &mut Response<Body>, cx: &RequestContext) {
     }
 }
 
+/// An upstream's answer with its headers cleaned.
+fn clean(
+    mut response: Response<Body>,
+    route: &Route,
+    plan: &Plan,
+    record: &mut Record,
+) -> Response<Body> {
+    let status = response.status();
+    record.answered(status.as_u16(), AnsweredBy::Upstream);
+    security::from_upstream(
+        status,
+        response.headers_mut(),
+        &plan.message,
+        &route.responses,
+    );
+    response
+}
+
 /// For whoever looks into a slow upstream: how the connection came about and how long the first byte took.
 fn log_carried(report: &Report, permit: &Permit, facts: &Facts) {
     tracing::debug!(
@@ -503,6 +486,15 @@ fn admit_to(route: &Route, request: &mut CleanRequest) -> Result<(), Refusal> {
     })?;
     request.settle_upgrade(&route.upgrades, &route.websocket_origins)?;
     Ok(())
+}
+
+/// The limits of sessions on a route.
+fn session_rules(route: &Route) -> SessionRules {
+    SessionRules {
+        lifetime: route.session.lifetime,
+        idle: route.session.idle,
+        step_up: route.session.step_up,
+    }
 }
 
 fn question<'a>(

@@ -26,6 +26,9 @@ use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Answered;
 use crate::upstream::Meter;
 
+/// Bytes of a path that the log keeps while no route answers for it: strangers write what they like there.
+const UNROUTED_PATH: usize = 256;
+
 /// Where the entry goes when it leaves.
 #[derive(Debug)]
 enum Place {
@@ -83,11 +86,11 @@ impl Record {
         }
     }
 
-    /// The request has one reading now; its host and path are worth keeping.
+    /// The request has one reading now; its host and the beginning of its path are worth keeping.
     pub(crate) fn admitted_message(&mut self, request: &CleanRequest, path: &str) {
         self.note(|entry| {
             entry.host = Some(request.host().as_str().to_owned());
-            entry.path = Some(Told::clear(path));
+            entry.path = Some(Told::clear(beginning(path)));
         });
     }
 
@@ -97,9 +100,11 @@ impl Record {
         self.seals_path = sealed;
         self.note(|entry| {
             entry.route = Some(route.name.clone());
-            if sealed {
-                entry.path = Some(Told::sealed(request.path()));
-            }
+            entry.path = Some(if sealed {
+                Told::sealed(request.path())
+            } else {
+                Told::clear(request.path())
+            });
             entry.query = match (request.target().query(), route.audit_query) {
                 (None, _) | (_, AuditQuery::Drop) => None,
                 (Some(query), AuditQuery::Keep) => Some(Told::clear(query)),
@@ -390,6 +395,12 @@ fn blank<B>(request: &Request<B>, facts: &Facts, plan: &Plan) -> RequestEntry {
         config_hash: Arc::clone(&plan.config_hash),
         policy_hash: Arc::clone(&plan.policy_hash),
     }
+}
+
+/// At most [`UNROUTED_PATH`] bytes of `path`, whole characters.
+fn beginning(path: &str) -> &str {
+    path.get(..path.floor_char_boundary(UNROUTED_PATH))
+        .unwrap_or_default()
 }
 
 fn user_agent(headers: &HeaderMap) -> Option<String> {

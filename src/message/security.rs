@@ -16,7 +16,7 @@ const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-poli
 const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 
 /// What an upstream must not say to a browser.
-const UNSAID: [HeaderName; 10] = [
+const UNSAID: [HeaderName; 11] = [
     header::SERVER,
     HeaderName::from_static("x-powered-by"),
     HeaderName::from_static("x-aspnet-version"),
@@ -27,6 +27,8 @@ const UNSAID: [HeaderName; 10] = [
     ALT_SVC,
     header::STRICT_TRANSPORT_SECURITY,
     header::PROXY_AUTHENTICATE,
+    // A worker of one path would rule its whole host, the portal's pages included.
+    HeaderName::from_static("service-worker-allowed"),
 ];
 
 /// Policy of our own pages: no inline script or style, no frames, nothing from elsewhere.
@@ -175,6 +177,7 @@ mod tests {
                 ("x-powered-by", "PHP"),
                 ("alt-svc", "h3=\":8443\""),
                 ("clear-site-data", "\"cookies\""),
+                ("service-worker-allowed", "/"),
                 ("x-portcullis-user", "root"),
                 ("connection", "keep-alive, x-inner"),
                 ("x-inner", "1"),

@@ -17,7 +17,7 @@ pub(crate) mod tunnel;
 
 pub(crate) use compile::Groups;
 pub(crate) use error::Error;
-pub(crate) use forward::{Forwarded, Report};
+pub(crate) use forward::Report;
 pub(crate) use group::{Group, Target};
 pub(crate) use meter::Meter;
 pub(crate) use pool::Pools;

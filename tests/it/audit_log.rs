@@ -33,6 +33,34 @@ fn holds(bytes: &[u8], text: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn strangers_cannot_fill_the_log_with_long_paths() {
+    let upstream = Upstream::start("app").await;
+    let site = Site::plan()
+        .route("app", &upstream, "path = \"/app\"\npublic = true")
+        .start()
+        .await;
+    let long = "a".repeat(4000);
+    let routed = format!("/app/{long}");
+    let unrouted = format!("/b/{long}");
+    for (path, kept) in [(&routed, routed.as_str()), (&unrouted, &unrouted[..256])] {
+        let mut wire = site.client().wire("app.test").await;
+        wire.send(format!(
+            "GET {path} HTTP/1.1\r\nHost: app.test:{}\r\n\r\n",
+            site.port
+        ))
+        .await;
+        wire.answer().await;
+        let entry = site
+            .entry("the request's entry", |entry| {
+                let told = entry["url.path"].as_str().unwrap_or_default();
+                told.starts_with(&path[..100])
+            })
+            .await;
+        assert_eq!(entry["url.path"], kept);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sign_ins_failures_requests_and_refusals_have_entries_and_no_secret_is_in_them() {
     let upstream = Upstream::start("notes").await;
     let ada = Person::new("ada", &["staff"]);

@@ -54,6 +54,7 @@ mod sessions_cli;
 mod sign_in;
 mod step_up;
 mod streaming;
+mod streams;
 mod targets;
 mod timeouts;
 mod tls;

@@ -212,6 +212,8 @@ fn matches(routes: &BTreeMap<crate::base::RouteName, Route>, problems: &mut Prob
 
 fn own_pages(config: &Config, problems: &mut Problems) {
     let portal = &config.server.portal.host;
+    let mut listen = config.server.listen.iter();
+    let for_trials = listen.all(|address| address.ip().to_canonical().is_loopback());
     for route in config.routes.values() {
         let HostPattern::Exact(host) = &route.host.value else {
             reserved(route, OWN_PATHS, problems);
@@ -233,10 +235,18 @@ fn own_pages(config: &Config, problems: &mut Problems) {
                 .message(format!("[route.{}] has the portal's host", route.name))
                 .at(route.host.at())
                 .label("sign-in and launcher are here")
-                .help("give it a host of its own")
-                .help("or a path below it: path = \"/app\"");
-        } else if !reserved(route, OWN_PATHS, problems) && host == portal {
-            reserved(route, PORTAL_PATHS, problems);
+                .help("give it a host of its own");
+        } else if !reserved(route, OWN_PATHS, problems)
+            && host == portal
+            && !reserved(route, PORTAL_PATHS, problems)
+            && !for_trials
+        {
+            problems
+                .warning("PC1415")
+                .message(format!("[route.{}] is on the portal's host", route.name))
+                .at(route.host.at())
+                .label("one site with sign-in, to a browser")
+                .help("give it a host of its own");
         }
     }
 }

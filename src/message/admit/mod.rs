@@ -122,7 +122,6 @@ impl CleanRequest {
         std::mem::take(&mut self.body)
     }
 
-    #[cfg(test)]
     pub(crate) const fn upgrade(&self) -> Option<&UpgradeRequest> {
         self.upgrade.as_ref()
     }

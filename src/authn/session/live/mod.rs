@@ -62,6 +62,16 @@ impl Live {
         Timestamp::from_micros(self.last_seen.load(Ordering::Relaxed))
     }
 
+    /// Whose session it is while it holds. Looking is no use: it does not move the idle limit.
+    pub(crate) fn look(
+        &self,
+        rules: &SessionRules,
+        now: Timestamp,
+    ) -> Result<Arc<Principal>, BadCredential> {
+        self.judge(rules, now)?;
+        Ok(self.principal())
+    }
+
     fn judge(&self, rules: &SessionRules, now: Timestamp) -> Result<(), BadCredential> {
         if self.ended.load(Ordering::Acquire) {
             return Err(BadCredential::Unknown);

@@ -1,0 +1,137 @@
+//! An upgraded stream while it runs, and whether it still may.
+//!
+//! A request is judged once, and a stream that it became can last for days. So the same question is asked again every
+//! second, of the plan and the session of that moment; a no ends the stream. Asking is no use of the session: a stream
+//! must never keep anybody signed in.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval_at};
+
+use super::record::Record;
+use super::{Granted, Shared, session_rules};
+use crate::audit;
+use crate::authn::Authn;
+use crate::authz::{AccessRequest, Action, Caller, Circumstances, Decision, Target};
+use crate::base::{Facts, Host, Reason, RequestId, RouteName, SessionId, Timestamp};
+use crate::message::CleanRequest;
+use crate::plan::Plan;
+use crate::upstream::{Tunnel, TunnelEnd};
+
+/// How long a stream can outlive its permission.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// A request that asked for an upgrade, as far as the policies see it.
+pub(super) struct Opened {
+    id: RequestId,
+    client: IpAddr,
+    session: Option<SessionId>,
+    route: RouteName,
+    method: String,
+    host: Host,
+    path: String,
+}
+
+/// A stream that both sides agreed to.
+pub(super) struct Stream {
+    pub(super) tunnel: Tunnel,
+    pub(super) idle: Duration,
+    pub(super) opened: Opened,
+}
+
+impl Opened {
+    /// What has to be kept of a request; `None` when it asks for no upgrade.
+    pub(super) fn of(request: &CleanRequest, granted: Granted<'_>, facts: &Facts) -> Option<Self> {
+        request.upgrade()?;
+        let principal = granted.authn.principal();
+        Some(Self {
+            id: facts.id,
+            client: facts.client,
+            session: principal.map(|principal| principal.session.id.clone()),
+            route: granted.route.name.clone(),
+            method: request.method().as_str().to_owned(),
+            host: request.host().clone(),
+            path: request.path().to_owned(),
+        })
+    }
+
+    /// Asks again, under what holds now; the reason when the answer is no.
+    fn judge(&self, shared: &Shared, now: Timestamp) -> Result<(), Reason> {
+        let plan: &Plan = &shared.plan.load();
+        let route = plan
+            .routes
+            .find(&self.host, &self.path)
+            .filter(|route| route.name == self.route)
+            .ok_or(Reason::NoRoute)?;
+        let authn = match &self.session {
+            None => Authn::Anonymous,
+            Some(id) => {
+                let sessions = &shared.authenticator.sessions;
+                let principal = sessions
+                    .get(id)
+                    .and_then(|live| live.look(&session_rules(route), now).ok());
+                Authn::Known(principal.ok_or(Reason::SessionEnded)?)
+            }
+        };
+        let decision = plan.policies.decide(&AccessRequest {
+            caller: Caller::from(&authn),
+            action: Action::Http(&self.method),
+            target: Target::Route(&route.name),
+            host: self.host.as_str(),
+            path: &self.path,
+            client: self.client,
+            now,
+            id: self.id,
+            circumstances: Circumstances::NONE,
+        });
+        match decision {
+            Decision::Allow(_) => Ok(()),
+            Decision::Deny(denial) => Err(denial.reason),
+        }
+    }
+}
+
+impl Stream {
+    /// Carries the stream until it ends by itself or may not go on; the request's entry is written then. That it was
+    /// opened and that it goes on, said every `interval`, is recorded meanwhile (D40).
+    pub(super) async fn run(self, shared: Arc<Shared>, interval: Duration, mut record: Record) {
+        shared
+            .audit
+            .record(record.stream(audit::Action::StreamOpened));
+        if let Some(reason) = self.carry(&shared, interval, &record).await {
+            record.refused(reason);
+        }
+        record.close(0);
+    }
+
+    /// The reason, when it did not end by itself.
+    async fn carry(self, shared: &Shared, interval: Duration, record: &Record) -> Option<Reason> {
+        let Self {
+            tunnel,
+            idle,
+            opened,
+        } = self;
+        let start = tokio::time::Instant::now();
+        let mut again = interval_at(start + AGAIN, AGAIN);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut word = interval_at(start + interval, interval);
+        let mut run = std::pin::pin!(tunnel.run(idle));
+        loop {
+            tokio::select! {
+                end = run.as_mut() => {
+                    return (end == TunnelEnd::SessionEnded).then_some(Reason::SessionEnded);
+                }
+                _ = again.tick() => {
+                    if let Err(reason) = opened.judge(shared, shared.ledger.clock.now()) {
+                        return Some(reason);
+                    }
+                }
+                _ = word.tick() => {
+                    shared.audit.record(record.stream(audit::Action::StreamContinues));
+                }
+            }
+        }
+    }
+}
