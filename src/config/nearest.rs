@@ -9,18 +9,20 @@ pub(crate) fn find<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) ->
         6..=9 => 2,
         _ => 3,
     };
+    let name: Vec<char> = name.to_lowercase().chars().collect();
     candidates
-        .map(|candidate| (distance(&name.to_lowercase(), candidate), candidate))
-        .filter(|(distance, _)| *distance <= bound)
+        .filter_map(|candidate| Some((distance(&name, candidate, bound)?, candidate)))
         .min()
         .map(|(_, candidate)| candidate)
 }
 
-/// Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`
-/// (optimal string alignment).
-fn distance(a: &str, b: &str) -> usize {
-    let a: Vec<char> = a.chars().collect();
+/// Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b` (optimal string alignment);
+/// `None` as soon as there are more than `bound`, since thousands of candidates are usually far away.
+fn distance(a: &[char], b: &str, bound: usize) -> Option<usize> {
     let b: Vec<char> = b.chars().collect();
+    if a.len().abs_diff(b.len()) > bound {
+        return None;
+    }
     let cell = |row: &[usize], index: usize| row.get(index).copied().unwrap_or(usize::MAX);
     let mut two_up: Vec<usize> = Vec::new();
     let mut above: Vec<usize> = (0..=b.len()).collect();
@@ -38,9 +40,14 @@ fn distance(a: &str, b: &str) -> usize {
             };
             row.push(replaced.min(deleted).min(inserted).min(swapped));
         }
+        // A later row builds on the last two, so what both of them exceed stays exceeded.
+        let exceeded = |row: &[usize]| row.iter().all(|cell| *cell > bound);
+        if exceeded(&row) && exceeded(&above) {
+            return None;
+        }
         two_up = std::mem::replace(&mut above, row);
     }
-    cell(&above, b.len())
+    Some(cell(&above, b.len())).filter(|distance| *distance <= bound)
 }
 
 #[cfg(test)]
@@ -56,6 +63,13 @@ mod tests {
             find("Header_timout", names.into_iter()),
             Some("header_timeout")
         );
+    }
+
+    #[test]
+    fn the_nearest_of_several_near_ones_is_taken() {
+        let names = ["grafana-old", "grafana", "grafanas"];
+        assert_eq!(find("grafnaa", names.into_iter()), Some("grafana"));
+        assert_eq!(find("grafana-odl", names.into_iter()), Some("grafana-old"));
     }
 
     #[test]
