@@ -120,13 +120,7 @@ where
         Err(error) => return End::Gone(error),
     };
     let activity = Arc::new(Activity::default());
-    let peer = |tls| {
-        Arc::new(Peer {
-            address,
-            local,
-            tls,
-        })
-    };
+    let peer = |tls| Arc::new(Peer::new(address, local, tls));
     let Some(tls) = tls else {
         let io = Counted::new(socket, Arc::clone(&activity), pass);
         let session = Session {
