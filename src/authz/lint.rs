@@ -2,7 +2,7 @@
 //!
 //! Cedar cannot know which groups, labels and routes exist, nor that a rule without a reason helps nobody.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cedar_policy::{ActionConstraint, EntityUid, PrincipalConstraint};
 
@@ -35,9 +35,9 @@ pub(super) fn check(
     problems: &mut Problems,
 ) {
     let known = Known::new(routes, names);
-    let candidates = known.candidates();
+    let mut similar = Similar::new(&known);
     for rule in rules {
-        known.check(rule, &candidates, problems);
+        known.check(rule, &mut similar, problems);
         shape(rule, problems);
     }
     for route in routes {
@@ -91,20 +91,7 @@ impl Known {
         }
     }
 
-    /// The names of each kind, made ready to be searched for similar ones.
-    fn candidates(&self) -> BTreeMap<Kind, Candidates<'_>> {
-        self.names
-            .iter()
-            .map(|(kind, names)| (*kind, Candidates::new(names.keys().map(String::as_str))))
-            .collect()
-    }
-
-    fn check(
-        &self,
-        rule: &Rule,
-        candidates: &BTreeMap<Kind, Candidates<'_>>,
-        problems: &mut Problems,
-    ) {
+    fn check(&self, rule: &Rule, similar: &mut Similar<'_>, problems: &mut Problems) {
         let literals: BTreeSet<(Kind, String)> = rule
             .policy
             .entity_literals()
@@ -116,9 +103,7 @@ impl Known {
             if names.is_some_and(|names| names.contains_key(&name)) {
                 continue;
             }
-            let near = candidates
-                .get(&kind)
-                .and_then(|candidates| candidates.find(&name));
+            let near = similar.find(kind, &name);
             self.unknown(rule, (kind, &name), near, problems);
         }
     }
@@ -152,6 +137,33 @@ impl Known {
 
     fn members(&self, kind: Kind, name: &str) -> Option<usize> {
         self.names.get(&kind)?.get(name).copied().flatten()
+    }
+}
+
+/// The names of each kind, to be searched for similar ones; each name is searched for once.
+struct Similar<'k> {
+    candidates: BTreeMap<Kind, Candidates<'k>>,
+    asked: HashMap<(Kind, String), Option<&'k str>>,
+}
+
+impl<'k> Similar<'k> {
+    fn new(known: &'k Known) -> Self {
+        let ready =
+            |names: &'k BTreeMap<String, _>| Candidates::new(names.keys().map(String::as_str));
+        let candidates = known
+            .names
+            .iter()
+            .map(|(kind, names)| (*kind, ready(names)));
+        Self {
+            candidates: candidates.collect(),
+            asked: HashMap::new(),
+        }
+    }
+
+    fn find(&mut self, kind: Kind, name: &str) -> Option<&'k str> {
+        let candidates = self.candidates.get(&kind)?;
+        let asked = self.asked.entry((kind, name.to_owned()));
+        *asked.or_insert_with(|| candidates.find(name))
     }
 }
 

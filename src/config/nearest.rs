@@ -62,22 +62,37 @@ fn letters(text: impl Iterator<Item = char>) -> u64 {
 struct Wanted {
     characters: usize,
     letters: u64,
-    /// For every letter the places where it stands.
-    places: HashMap<char, u64>,
+    /// For every ASCII letter the places where it stands.
+    ascii: [u64; 128],
+    others: HashMap<char, u64>,
 }
 
 impl Wanted {
     fn new(name: &str) -> Self {
         let lower: Vec<char> = name.to_lowercase().chars().take(MOST).collect();
-        let mut places: HashMap<char, u64> = HashMap::new();
+        let mut ascii = [0; 128];
+        let mut others: HashMap<char, u64> = HashMap::new();
         for (place, letter) in lower.iter().enumerate() {
-            *places.entry(*letter).or_default() |= 1 << place;
+            match ascii.get_mut(*letter as usize) {
+                Some(places) => *places |= 1 << place,
+                None => *others.entry(*letter).or_default() |= 1 << place,
+            }
         }
         Self {
             characters: lower.len(),
             letters: letters(lower.into_iter()),
-            places,
+            ascii,
+            others,
         }
+    }
+
+    /// The places where `letter` stands in the name, as bits.
+    fn places(&self, letter: char) -> u64 {
+        let ascii = self.ascii.get(letter as usize);
+        ascii
+            .or_else(|| self.others.get(&letter))
+            .copied()
+            .unwrap_or_default()
     }
 
     /// `false` when `distance` is surely above `bound`: an edit changes the length by one at most, and takes away and
@@ -96,7 +111,7 @@ impl Wanted {
         let mut distance = self.characters;
         let (mut rises, mut falls, mut diagonal, mut before) = (u64::MAX, 0, 0_u64, 0);
         for letter in other.chars() {
-            let here = self.places.get(&letter).copied().unwrap_or_default();
+            let here = self.places(letter);
             let swapped = ((!diagonal & here) << 1) & before;
             diagonal = (((here & rises).wrapping_add(rises)) ^ rises) | here | falls | swapped;
             let across_rises = falls | !(diagonal | rises);

@@ -4,6 +4,8 @@
 //! `gateway::respond`, in their order, up to the request that would go to the upstream; that request is made and dropped,
 //! and an answer of 1 KiB is recorded in its place.
 
+pub mod growth;
+
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::Path;
