@@ -26,8 +26,7 @@ pub fn admit_request(data: &[u8]) {
 
 /// A request as HTTP/2 carries it: `METHOD URI` on the first line, then a field per line.
 pub fn admit_http2(data: &[u8]) {
-    let mut lines = data.split(|byte| *byte == b'\n');
-    let Some(request) = lines.next().and_then(|first| read_http2(first, lines)) else {
+    let Some(request) = read_http2(data) else {
         return;
     };
     admitted_is_clean(request);
@@ -186,7 +185,9 @@ fn peer() -> Option<Peer> {
     })
 }
 
-fn read_http2<'a>(first: &[u8], lines: impl Iterator<Item = &'a [u8]>) -> Option<Request<Body>> {
+fn read_http2(data: &[u8]) -> Option<Request<Body>> {
+    let mut lines = data.split(|byte| *byte == b'\n');
+    let first = lines.next()?;
     let (method, target) = std::str::from_utf8(first).ok()?.split_once(' ')?;
     let mut request = Request::new(Body::Empty);
     *request.method_mut() = Method::from_bytes(method.as_bytes()).ok()?;

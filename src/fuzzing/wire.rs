@@ -15,14 +15,17 @@ pub fn wire(data: &[u8]) {
         return;
     };
     let step = usize::from(*step).saturating_add(1);
-    let whole = follow([bytes].into_iter());
-    assert_eq!(whole.is_some(), follow(bytes.chunks(step)).is_some());
-    assert_eq!(whole.is_some(), follow(bytes.chunks(1)).is_some());
-    let (before, after) = bytes.split_at(step.min(bytes.len()));
+    let whole = follow(&[bytes]);
     assert_eq!(
         whole.is_some(),
-        follow([before, after].into_iter()).is_some()
+        follow(&bytes.chunks(step).collect::<Vec<_>>()).is_some()
     );
+    assert_eq!(
+        whole.is_some(),
+        follow(&bytes.chunks(1).collect::<Vec<_>>()).is_some()
+    );
+    let (before, after) = bytes.split_at(step.min(bytes.len()));
+    assert_eq!(whole.is_some(), follow(&[before, after]).is_some());
     if whole.is_some() {
         let mut fields = [httparse::EMPTY_HEADER; 100];
         let read = httparse::Request::new(&mut fields).parse(bytes);
@@ -68,14 +71,14 @@ pub fn chunked(data: &[u8]) {
         Ok(httparse::Status::Complete((end, _))) => {
             // What follows is a request of its own.
             let next = rest.get(end..).unwrap_or_default();
-            assert!(follow([next].into_iter()).is_some());
+            assert!(follow(&[next]).is_some());
         }
         Err(error) => refused(&error.to_string()),
     }
 }
 
 /// `None` when refused, else whether another protocol was asked for.
-fn follow<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Option<bool> {
+fn follow(parts: &[&[u8]]) -> Option<bool> {
     let mut lines = Lines::new(BOUNDS);
     for part in parts {
         lines.read(part).ok()?;
