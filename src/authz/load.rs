@@ -321,9 +321,10 @@ mod tests {
 
     #[test]
     fn ids_are_required_and_unique() {
-        let found = problems(
+        let mut found = problems(
             "permit (principal, action, resource);\n@id(\"a\") permit (principal, action, resource);\n@id(\"a\") permit (principal, action, resource);\n@id(\"a b\") permit (principal, action, resource);",
         );
+        found.sort_by(|one, other| one.1.cmp(&other.1));
         let codes: Vec<(&str, &str)> = found
             .iter()
             .map(|one| (one.0.as_str(), one.1.as_str()))
