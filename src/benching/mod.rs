@@ -1,4 +1,4 @@
-//! The request path without a network, for `benches/request_path.rs`; nothing else may use it.
+//! The request path without a network, for `benches/request_path.rs` and `benches/growth.rs`; nothing else may use it.
 //!
 //! Every part is the real one, opened as the server opens it: plan, sessions, policies, audit log. The steps are those of
 //! `gateway::respond`, in their order, up to the request that would go to the upstream; that request is made and dropped,
