@@ -92,7 +92,7 @@ def own(what, running, load, seconds, *more):
     """One run of `benches/load`."""
     found = last_json(output(command(what, running, load, *more), load.cpus, seconds), what)
     # A proxy may close a connection that it kept for the warm-up; more than that is a fault.
-    if found["broken"] > found.get("requests", 0) * 0.01:
+    if found.get("requests") == 0 or found["broken"] > found.get("requests", 0) * 0.01:
         raise Failed(f"{what}: {found}")
     return found
 

@@ -27,8 +27,8 @@ BASES = ("haproxy-full", "haproxy", "nginx-auth", "nginx")
 SETTLE = 0.3
 TARGETS = ("nginx", "haproxy", "nginx-auth", "haproxy-full", "portcullis", "portcullis-power")
 MEMORY, TWO_CORES, SETUP = "s6", "cores", "setup"
-TITLES = {**{name: one.title.format(rate=2000) for name, one in load.SCENARIOS.items()},
-          MEMORY: "S6: memory, idle and with idle TLS connections",
+MEMORY_TITLE = "S6: memory, idle and with idle TLS connections"
+TITLES = {**dict(sorted([(MEMORY, MEMORY_TITLE)] + [(name, one.title.format(rate=2000)) for name, one in load.SCENARIOS.items()])),
           TWO_CORES: "S1 with one worker and with two, everybody on all cores",
           SETUP: "start to ready, and the check of large set-ups"}
 

@@ -19,6 +19,9 @@ use tokio_rustls::rustls::{
 
 use crate::Failure;
 
+/// Longest time that is told apart, in nanoseconds: ten minutes.
+const LONGEST: u64 = 600_000_000_000;
+
 /// The proxy and what it has to be sent.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct To {
@@ -146,7 +149,7 @@ impl Tally {
             resumed: 0,
             broken: 0,
             why: None,
-            nanoseconds: Histogram::new(3)?,
+            nanoseconds: Histogram::new_with_bounds(1, LONGEST, 3)?,
         })
     }
 
