@@ -7,6 +7,7 @@ loop, bodies, idle connections, WebSockets. A refused or broken request fails th
 import json
 import re
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +72,11 @@ def keep_alive(running, seconds, load):
 
 def streams(running, seconds, load):
     header = ["-H", f"cookie: {running.cookie}"] if running.cookie else []
-    said = output(["h2load", "-t1", "-c10", "-m20", f"-D{seconds}", *header, url(running)], load.cpus, seconds)
+    with tempfile.NamedTemporaryFile(prefix="h2load-") as log:
+        said = output(["h2load", "-t1", "-c10", "-m20", f"-D{seconds}", f"--log-file={log.name}", *header, url(running)],
+                      load.cpus, seconds)
+        # Start, status, microseconds; one line per request.
+        took_us = sorted(int(line.split(b"\t")[2]) for line in log)
     counted = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", said)
     by_status = re.search(r"status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", said)
     protocol = re.search(r"Application protocol: (\S+)", said)
@@ -80,7 +85,8 @@ def streams(running, seconds, load):
         raise Failed(f"h2load: {said[-400:]}")
     if int(counted[1]) == 0 or any(int(by_status[n]) for n in (2, 3, 4)):
         raise Failed(f"h2load: {by_status[0]}")
-    return {"requests": int(counted[1]), "seconds": float(took[1]), "p50": None, "p99": None, "p999": None}
+    at = {name: took_us[int(len(took_us) * share)] for name, share in (("p50", 0.5), ("p99", 0.99), ("p999", 0.999))}
+    return {"requests": int(counted[1]), "seconds": float(took[1]), **at}
 
 
 def command(what, running, load, *more):

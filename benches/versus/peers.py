@@ -27,6 +27,7 @@ http {{
       proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection $onward;
       proxy_set_header Upgrade $http_upgrade; proxy_set_header Host $host;
       proxy_set_header X-Forwarded-For $remote_addr; proxy_request_buffering off;
+      proxy_max_temp_file_size 0;
     }}
   }}
 }}

@@ -29,7 +29,7 @@ def text(rows):
 def traffic(jobs, measured, bases, unit):
     """One row per proxy: cost, throughput, latency, and cost against each base."""
     cost = {name: median([m["cpu_us"] for m in rounds]) for name, rounds in measured.items() if rounds}
-    rows = [["proxy", "job", f"CPU-us/{unit}", "spread", "user-us", f"{unit}s/s", "busy", "foreign", "p50 us", "p99 us",
+    rows = [["proxy", "job", f"CPU-us/{unit}", "spread", "user-us", f"{unit}/s" if unit == "MiB" else f"{unit}s/s", "busy", "foreign", "p50 us", "p99 us",
              "p99.9 us", *(f"vs {base}" for base in bases), "rounds", "note"]]
     for name, job in jobs.items():
         rounds = measured.get(name)

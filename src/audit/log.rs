@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use super::disk::{self, Folder};
 use super::engine::{self, Work};
+use super::entry::RequestEntry;
 use super::event::SecurityEvent;
 use super::group_sync::GroupSync;
 use super::journal::Journal;

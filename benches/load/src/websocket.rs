@@ -22,7 +22,7 @@ pub(crate) fn run(to: To, connections: u64, seconds: u64) -> Result<(), Failure>
     let tally = Rc::new(RefCell::new(Tally::new()?));
     let to = Rc::new(to);
     let begun = Instant::now();
-    let end = begun + Duration::from_secs(seconds);
+    let span = Duration::from_secs(seconds);
     let runtime = Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
         let mut running = Vec::new();
@@ -30,7 +30,7 @@ pub(crate) fn run(to: To, connections: u64, seconds: u64) -> Result<(), Failure>
             let tls = TlsConnector::from(to.tls(false)?);
             let (to, tally) = (Rc::clone(&to), Rc::clone(&tally));
             running.push(spawn_local(async move {
-                if let Err(error) = play(&to, &tls, end, &tally).await {
+                if let Err(error) = play(&to, &tls, span, &tally).await {
                     tally.borrow_mut().broke(&error);
                 }
             }));
@@ -47,7 +47,7 @@ pub(crate) fn run(to: To, connections: u64, seconds: u64) -> Result<(), Failure>
 async fn play(
     to: &To,
     tls: &TlsConnector,
-    end: Instant,
+    span: Duration,
     tally: &RefCell<Tally>,
 ) -> Result<(), Failure> {
     let stream = TcpStream::connect(to.to).await?;
@@ -75,6 +75,8 @@ async fn play(
     let mut frame = vec![BINARY, MASKED | MESSAGE];
     frame.extend(MASK);
     frame.resize(frame.len() + usize::from(MESSAGE), 7);
+    // From here on: connections that open late must not take the time of the messages.
+    let end = Instant::now() + span;
     let mut back = [0; 2 + MESSAGE as usize];
     while Instant::now() < end {
         let sent = Instant::now();
