@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::task::{LocalSet, spawn_local};
@@ -47,8 +47,7 @@ pub(crate) fn run(to: To, connections: u64) -> Result<(), Failure> {
         tell(
             &json!({ "open": open, "broken": connections - open, "why": why.borrow().as_deref() }),
         );
-        let mut end = [0; 1];
-        tokio::io::stdin().read(&mut end).await?;
+        tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await?;
         Ok(())
     })
 }
