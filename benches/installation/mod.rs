@@ -8,8 +8,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use mimalloc::MiMalloc;
 use portcullis::benching::{Ask, Site};
 use tempfile::TempDir;
+
+/// The program's own.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const GROUPS: [&str; 4] = ["staff", "engineering", "vpn", "team1"];
 
