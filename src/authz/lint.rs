@@ -39,6 +39,7 @@ pub(crate) fn check(rules: &[Rule], routes: &[RouteFacts], names: &Names, proble
     for route in routes {
         closed(route, &studied, problems);
         ambiguous(route, &studied, problems);
+        capitals(route, &studied, problems);
     }
 }
 
@@ -301,6 +302,32 @@ fn ambiguous(route: &RouteFacts, rules: &[Studied<'_>], problems: &mut Problems)
     problem.at(&route.at);
 }
 
+/// Policies see the paths of such a route in lower case.
+fn capitals(route: &RouteFacts, rules: &[Studied<'_>], problems: &mut Problems) {
+    if !route.ignores_case {
+        return;
+    }
+    let capital = |studied: &&Studied<'_>| {
+        studied.reach(route) != Reach::Elsewhere
+            && studied
+                .reads
+                .patterns
+                .iter()
+                .any(super::pattern::Pattern::has_capitals)
+    };
+    for studied in rules.iter().filter(capital) {
+        problems
+            .warning("PC2314")
+            .message(format!(
+                "`{}` names a path with capitals, which `{}` never has: its server ignores case",
+                studied.rule.id.as_str(),
+                route.name
+            ))
+            .help("write the path in lower case, escapes such as `%c3%a4` included")
+            .at(&route.at);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -393,6 +420,24 @@ mod tests {
         let found = findings(text, &[gitlab], &Names::default());
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].starts_with("PC2313"));
+    }
+
+    #[test]
+    fn a_path_with_capitals_is_reported_where_the_server_ignores_case_and_nowhere_else() {
+        let rule = |path: &str| {
+            format!(
+                "@id(\"p\") @reason(\"r\") forbid (principal, action, resource is Route) when {{ context.request.path like \"{path}\" }};"
+            )
+        };
+        let mut intranet = allowing("x", route("intranet", &[]));
+        let names = Names::default();
+        let told = |path: &str, route: &RouteFacts| findings(&rule(path), &[route.clone()], &names);
+        assert!(told("/Admin*", &intranet).is_empty());
+        intranet.ignores_case = true;
+        assert!(told("/admin*", &intranet).is_empty());
+        let found = told("/Admin*", &intranet);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("PC2314"));
     }
 
     #[test]
