@@ -10,6 +10,7 @@ use crate::authz::policies::Policies;
 use crate::authz::request::{
     AccessRequest, Action, Caller, Certificate, Circumstances, Device, Grant, Target, Token,
 };
+use crate::authz::routes::RouteFacts;
 use crate::base::{Reason, RouteName};
 use crate::config::Source;
 use std::time::Duration;
@@ -69,9 +70,11 @@ when { context.request.path == "/admin" || context.request.path like "/admin/*" 
 fn where_the_server_ignores_case_no_spelling_gets_around_a_forbid() {
     let mut intranet = route("intranet", &[]);
     let kim = person("kim", &["staff"]);
-    let strict = compile(NO_ADMIN, &[intranet.clone()]);
+    let over =
+        |route: RouteFacts| compile(&[Source::new("test.cedar", NO_ADMIN)], &[route]).unwrap();
+    let strict = over(intranet.clone());
     intranet.ignores_case = true;
-    let loose = compile(NO_ADMIN, &[intranet]);
+    let loose = over(intranet);
     let word = |policies: &Policies, path: &str| {
         let ask = Ask::get("intranet", path);
         let request = ask.of(Caller::Person(&kim));
