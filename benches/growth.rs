@@ -106,7 +106,7 @@ fn installations(
         let site = &installation.site;
         let mut served = Duration::MAX;
         for _ in 0..ROUNDS {
-            let asks = installation.asks(REQUESTS);
+            let asks = installation.asks(0..REQUESTS);
             installation.wait_for_writer(MOST_UNWRITTEN);
             let begun = Instant::now();
             for ask in asks {
@@ -115,7 +115,7 @@ fn installations(
             served = served.min(begun.elapsed() / u32::try_from(REQUESTS).unwrap());
         }
         path.tell(label, served);
-        let asks = installation.asks(REQUESTS).into_iter();
+        let asks = installation.asks(0..REQUESTS).into_iter();
         let known: Vec<Known> = asks.map(|ask| site.know(ask).unwrap()).collect();
         let found = best(REQUESTS, |at| {
             assert!(site.find_route(black_box(known.get(at).unwrap())));

@@ -82,9 +82,8 @@ mod counted {
 }
 
 /// The same request every time: other paths would fill the memory of decisions.
-fn asks(site: &Site) -> Vec<Ask> {
-    let ask = |_| site.ask("/documents/1/latest?view=full").unwrap();
-    (0..TIMES).map(ask).collect()
+fn asks(installation: &Installation) -> Vec<Ask> {
+    installation.asks(std::iter::repeat_n(1, TIMES))
 }
 
 fn known(site: &Site) -> Known {
@@ -96,7 +95,7 @@ fn known(site: &Site) -> Known {
 fn warm(installation: &Installation, known: &Known) {
     let site = &installation.site;
     for memory in [Memory::Used, Memory::Bypassed] {
-        asks(site)
+        asks(installation)
             .into_iter()
             .for_each(|ask| site.serve(ask, memory).unwrap());
         assert!(site.decide(known, memory));
@@ -110,7 +109,7 @@ fn main() {
     let known = known(site);
     warm(&installation, &known);
 
-    counted::admission(site, asks(site));
+    counted::admission(site, asks(&installation));
     counted::route(site, &known);
     counted::session(site, &known);
     counted::decision_remembered(site, &known);
@@ -122,9 +121,9 @@ fn main() {
     // One tile less its last leaves, so that what is counted completes exactly one.
     (0..256 - TIMES).for_each(|_| leaves.add(&line));
     counted::tree(&mut leaves, &line);
-    counted::path_remembered(site, asks(site));
+    counted::path_remembered(site, asks(&installation));
     installation.wait_for_writer(0);
-    counted::path_fresh(site, asks(site));
+    counted::path_fresh(site, asks(&installation));
     installation.wait_for_writer(0);
 
     let large = install(2_000, 10);

@@ -40,7 +40,7 @@ impl Timed for Installation {
         let mut left = usize::try_from(count).unwrap();
         let mut took = Duration::ZERO;
         while left > 0 {
-            let asks = self.asks(left.min(AT_ONCE));
+            let asks = self.asks(0..left.min(AT_ONCE));
             left -= asks.len();
             self.wait_for_writer(MOST_UNWRITTEN);
             let begun = Instant::now();
@@ -57,7 +57,7 @@ impl Timed for Installation {
         let mut left = usize::try_from(count).unwrap();
         let mut took = Duration::ZERO;
         while left > 0 {
-            let asks = self.asks(left.min(AT_ONCE));
+            let asks = self.asks(0..left.min(AT_ONCE));
             left -= asks.len();
             let begun = processor_time();
             for ask in asks {

@@ -86,14 +86,12 @@ fn write_rule(text: &mut String, number: usize, route: usize) {
 }
 
 impl Installation {
-    /// Requests for as many paths.
-    pub(crate) fn asks(&self, wanted: usize) -> Vec<Ask> {
-        let ask = |number| {
-            self.site
-                .ask(&format!("/documents/{number}/latest?view=full"))
-                .unwrap()
-        };
-        (0..wanted).map(ask).collect()
+    /// Requests for documents of these numbers.
+    pub(crate) fn asks(&self, documents: impl Iterator<Item = usize>) -> Vec<Ask> {
+        documents
+            .map(|number| format!("/documents/{number}/latest?view=full"))
+            .map(|path| self.site.ask(&path).unwrap())
+            .collect()
     }
 
     /// Waits until at most `most` entries are left for the log's writer.

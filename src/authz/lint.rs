@@ -8,6 +8,8 @@ use cedar_policy::{ActionConstraint, EntityUid, PrincipalConstraint};
 
 use crate::config::{At, Candidates, Problems, Subject};
 
+use super::pattern::Pattern;
+use super::reads::Reads;
 use super::routes::RouteFacts;
 use super::rule::Rule;
 use super::schema::Kind;
@@ -25,8 +27,6 @@ pub(crate) struct Names {
     pub(crate) complete: bool,
 }
 
-impl Names {}
-
 /// Adds a warning for everything that validates and is surely not meant.
 pub(super) fn check(
     (rules, index): (&[Rule], &Index),
@@ -43,6 +43,7 @@ pub(super) fn check(
     for route in routes {
         closed(route, rules, index, problems);
         ambiguous(route, rules, index, problems);
+        capitals(route, rules, index, problems);
     }
 }
 
@@ -264,18 +265,28 @@ fn closed(route: &RouteFacts, rules: &[Rule], index: &Index, problems: &mut Prob
     problem.at(&route.at);
 }
 
+/// The rules that may decide on `route` and read what `wanted` says, in their order.
+fn reaching<'r>(
+    route: &RouteFacts,
+    rules: &'r [Rule],
+    index: &Index,
+    wanted: fn(&Reads) -> bool,
+) -> impl Iterator<Item = &'r Rule> + use<'r> {
+    let reads = |position: &usize| {
+        let studied = index.studied.get(*position);
+        studied.is_some_and(|one| wanted(&one.reads) && one.reach(route) != Reach::Elsewhere)
+    };
+    let positions: BTreeSet<usize> = index.for_route(route).filter(reads).collect();
+    positions
+        .into_iter()
+        .filter_map(|position| rules.get(position))
+}
+
 fn ambiguous(route: &RouteFacts, rules: &[Rule], index: &Index, problems: &mut Problems) {
     if !route.ambiguous_paths {
         return;
     }
-    let asks = |position: &usize| {
-        let studied = index.studied.get(*position);
-        studied.is_some_and(|one| one.reads.asks_path() && one.reach(route) != Reach::Elsewhere)
-    };
-    let positions: BTreeSet<usize> = index.for_route(route).filter(asks).collect();
-    let asking: Vec<&str> = positions
-        .into_iter()
-        .filter_map(|position| rules.get(position))
+    let asking: Vec<&str> = reaching(route, rules, index, Reads::asks_path)
         .map(|rule| rule.id.as_str())
         .collect();
     if asking.is_empty() {
@@ -292,6 +303,25 @@ fn ambiguous(route: &RouteFacts, rules: &[Rule], index: &Index, problems: &mut P
             "take `path_allows` from the route, or decide by route and action instead of by path",
         );
     problem.at(&route.at);
+}
+
+/// Policies see the paths of such a route in lower case.
+fn capitals(route: &RouteFacts, rules: &[Rule], index: &Index, problems: &mut Problems) {
+    if !route.ignores_case {
+        return;
+    }
+    let capital = |reads: &Reads| reads.patterns.iter().any(Pattern::has_capitals);
+    for rule in reaching(route, rules, index, capital) {
+        problems
+            .warning("PC2314")
+            .message(format!(
+                "`{}` names a path with capitals, which `{}` never has: its server ignores case",
+                rule.id.as_str(),
+                route.name
+            ))
+            .help("write the path in lower case, escapes such as `%c3%a4` included")
+            .at(&route.at);
+    }
 }
 
 #[cfg(test)]
@@ -387,6 +417,24 @@ mod tests {
         let found = findings(text, &[gitlab], &Names::default());
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].starts_with("PC2313"));
+    }
+
+    #[test]
+    fn a_path_with_capitals_is_reported_where_the_server_ignores_case_and_nowhere_else() {
+        let rule = |path: &str| {
+            format!(
+                "@id(\"p\") @reason(\"r\") forbid (principal, action, resource is Route) when {{ context.request.path like \"{path}\" }};"
+            )
+        };
+        let mut intranet = allowing("x", route("intranet", &[]));
+        let names = Names::default();
+        let told = |path: &str, route: &RouteFacts| findings(&rule(path), &[route.clone()], &names);
+        assert!(told("/Admin*", &intranet).is_empty());
+        intranet.ignores_case = true;
+        assert!(told("/admin*", &intranet).is_empty());
+        let found = told("/Admin*", &intranet);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("PC2314"));
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub(crate) struct RouteFacts {
     pub(crate) hidden: bool,
     /// Admits paths that different readers read differently.
     pub(crate) ambiguous_paths: bool,
+    /// The server behind takes `/Admin` and `/admin` for the same, so policies see the path in lower case.
+    pub(crate) ignores_case: bool,
     /// The clock of `context.time`.
     pub(crate) zone: TimeZone,
     /// How old the second factor may be where a policy asks for a fresh one without saying how fresh.
@@ -68,6 +70,7 @@ impl RouteFacts {
             public: route.public,
             hidden: route.hidden,
             ambiguous_paths: !route.path_allows.is_empty(),
+            ignores_case: config.ignores_case(route),
             zone: zone.unwrap_or(&config.server.timezone).zone.clone(),
             step_up: route
                 .session
@@ -218,6 +221,7 @@ mod tests {
             public,
             hidden: false,
             ambiguous_paths: false,
+            ignores_case: false,
             zone: TimeZone::UTC,
             step_up: Duration::from_secs(300),
             at: At::nowhere(),

@@ -28,6 +28,8 @@ pub(crate) struct Slice {
     pub(crate) target: Entity,
     pub(crate) public: bool,
     pub(crate) hidden: bool,
+    /// The path is judged in lower case.
+    pub(crate) ignores_case: bool,
     pub(crate) tenant: String,
     pub(crate) zone: TimeZone,
     /// The age a step-up asks for when the policy does not say.
@@ -47,6 +49,8 @@ pub(crate) struct Slice {
 pub(crate) struct Slices {
     routes: HashMap<RouteName, Arc<Slice>>,
     console: Arc<Slice>,
+    /// Some slice judges the path in lower case.
+    ignore_case: bool,
 }
 
 impl Slices {
@@ -65,6 +69,7 @@ impl Slices {
                 target: entities::route(route)?,
                 public: route.public,
                 hidden: route.hidden,
+                ignores_case: route.ignores_case,
                 tenant: route.tenant.clone(),
                 zone: route.zone.clone(),
                 step_up: route.step_up,
@@ -77,6 +82,7 @@ impl Slices {
             target: entities::console(),
             public: false,
             hidden: false,
+            ignores_case: false,
             tenant: String::new(),
             zone: zone.clone(),
             step_up,
@@ -84,7 +90,13 @@ impl Slices {
         Some(Self {
             routes: found,
             console: Arc::new(console),
+            ignore_case: routes.iter().any(|route| route.ignores_case),
         })
+    }
+
+    /// `true` when the path of a request on `target` is judged in lower case.
+    pub(crate) fn ignores_case(&self, target: Target<'_>) -> bool {
+        self.ignore_case && self.find(target).is_some_and(|slice| slice.ignores_case)
     }
 
     pub(crate) fn find(&self, target: Target<'_>) -> Option<&Arc<Slice>> {
@@ -103,6 +115,7 @@ struct Place {
     target: Entity,
     public: bool,
     hidden: bool,
+    ignores_case: bool,
     tenant: String,
     zone: TimeZone,
     step_up: Duration,
@@ -152,6 +165,7 @@ impl<'a> Ready<'a> {
             target: place.target,
             public: place.public,
             hidden: place.hidden,
+            ignores_case: place.ignores_case,
             tenant: place.tenant,
             zone: place.zone,
             step_up: place.step_up,

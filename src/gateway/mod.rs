@@ -209,7 +209,7 @@ impl Gateway {
                 .ok_or(Refusal::NoRoute)?,
         );
         record.matched(&route, &request);
-        admit_to(&route, &mut request)?;
+        admit_path(&route, &request)?;
 
         let authn = self.authenticate(&request, facts, &route, plan)?;
         record.identified(&authn);
@@ -233,6 +233,8 @@ impl Gateway {
                 principal,
             }))
         })?;
+        // Only now: what a route carries is for those who may know that it exists.
+        admit_to(&route, &mut request)?;
         let granted = Granted {
             authn: &authn,
             permit: &permit,
@@ -303,12 +305,13 @@ impl Gateway {
             facts.now,
         );
         match found {
-            // A public route serves whoever has an old cookie as it serves a stranger.
-            Err(BadCredential::Unknown | BadCredential::Expired | BadCredential::Idle)
-                if route.public =>
-            {
-                Ok(Authn::Anonymous)
-            }
+            // A public route serves whoever has an old or garbled cookie as it serves a stranger.
+            Err(
+                BadCredential::Unknown
+                | BadCredential::Expired
+                | BadCredential::Idle
+                | BadCredential::Malformed,
+            ) if route.public => Ok(Authn::Anonymous),
             other => other,
         }
     }
@@ -470,7 +473,20 @@ fn log_carried(report: &Report, permit: &Permit, facts: &Facts) {
     );
 }
 
-/// What only the route knows of a message: its methods, its path classes, its bound, its upgrades.
+/// The kinds of paths that only the route admits; before the policies, which read the path. A hidden route looks like
+/// none.
+fn admit_path(route: &Route, request: &CleanRequest) -> Result<(), Refusal> {
+    let hidden = |error| {
+        if route.hidden {
+            Refusal::NoRoute
+        } else {
+            Refusal::Malformed(error)
+        }
+    };
+    route.admit_path(request).map_err(hidden)
+}
+
+/// What else only the route knows of a message: its methods, its bound, its upgrades.
 fn admit_to(route: &Route, request: &mut CleanRequest) -> Result<(), Refusal> {
     route.admit(request).map_err(|error| match error {
         AdmitError::MethodRefused => Refusal::MethodRefused(route.methods.clone()),
