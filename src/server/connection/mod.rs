@@ -10,7 +10,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -29,6 +29,7 @@ use super::guard::Guarded;
 use crate::base::{Host, Peer, TlsFacts};
 use crate::config::Limits;
 use crate::message::AdmitError;
+use crate::message::extended::Keep;
 use crate::message::wire::HeadBounds;
 use crate::tasks::Tasks;
 use crate::tls;
@@ -282,7 +283,8 @@ impl Session<'_> {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .keep_alive_interval(self.rules.h2_ping_interval)
-            .keep_alive_timeout(self.rules.h2_ping_timeout);
+            .keep_alive_timeout(self.rules.h2_ping_timeout)
+            .enable_connect_protocol();
         let connection = builder.serve_connection(TokioIo::new(io), self.tracked(service));
         self.drive(connection, None, |one| one.graceful_shutdown())
             .await
@@ -303,8 +305,13 @@ impl Session<'_> {
         B: Body + Unpin + Send,
     {
         let (activity, peer) = (Arc::clone(&self.activity), Arc::clone(&self.peer));
-        service_fn(move |request| {
+        service_fn(move |mut request: Request<Incoming>| {
             let busy = activity.begin();
+            if request.method() == Method::CONNECT {
+                // The body that would tell the end is gone as soon as hyper has opened the stream.
+                let keep = Keep::new(activity.begin());
+                request.extensions_mut().insert(keep);
+            }
             let answer = service(request, Arc::clone(&peer));
             let activity = Arc::clone(&activity);
             async move {
