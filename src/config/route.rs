@@ -40,7 +40,7 @@ table! {
         public: bool = false, reload;
         /// Keeps the app off the launcher, and answers 404 instead of 403 when a policy refuses.
         hidden: bool = false, reload;
-        /// Carries WebSocket connections.
+        /// Carries WebSocket connections, opened over HTTP/1.1 or HTTP/2.
         websocket: bool = true, reload;
         /// Further protocols that a request may upgrade to, as in its `Upgrade` header.
         upgrades: Vec<Spanned<String>> = [], reload;
