@@ -6,21 +6,22 @@ use http::header::{self, HeaderMap, HeaderName};
 
 use super::identity::Reserved;
 
-/// A field that never crosses the edge, listed in `Connection` or not.
+/// Fields that never cross the edge, listed in `Connection` or not.
+const HOP_BY_HOP: [HeaderName; 7] = [
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// The same, of names that RFC 9110 does not register.
+const HOP_BY_HOP_BY_CUSTOM: [&str; 3] = ["http2-settings", "keep-alive", "proxy-connection"];
+
 fn is_hop_by_hop(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "connection"
-            | "http2-settings"
-            | "keep-alive"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "proxy-connection"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-    )
+    HOP_BY_HOP.contains(name) || HOP_BY_HOP_BY_CUSTOM.contains(&name.as_str())
 }
 
 /// Removes every field that `is_unwanted` names. A look at the few names that are there costs less than to ask for
