@@ -26,6 +26,7 @@ use crate::gateway::record::{Record, admission};
 use crate::keys::random;
 use crate::limit;
 use crate::message::cookie::Found;
+use crate::message::response::Came;
 use crate::message::{Body, CleanRequest, forwarded, security};
 use crate::plan::{Compiled, Plan};
 use crate::route::Route;
@@ -267,6 +268,7 @@ impl Site {
             &mut headers,
             &plan.message,
             &route.responses,
+            &Came::nowhere(),
         );
         security::finish(&mut headers, true, &plan.message);
         record.close(ANSWER_BYTES);

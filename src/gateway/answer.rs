@@ -3,16 +3,16 @@
 //! The status is the real one. Causes stay in the log; the answer carries a sentence and the request id.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, COOKIE, HeaderMap, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, COOKIE, HeaderMap, ORIGIN, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 
 use super::denial;
 use super::refusal::{self, Refusal};
 use crate::authn::BadCredential;
-use crate::base::{Fault, Reason};
+use crate::base::{Authority, Fault, Reason};
 use crate::message::{AdmitError, Body, navigation, security};
 use crate::pages::{self, Failed, Frame, Mishap, Moment, Page as _, Style};
-use crate::plan::RequestContext;
+use crate::plan::{Plan, RequestContext};
 use crate::portal::Portal;
 use crate::upstream::error::ErrorKind;
 
@@ -28,6 +28,8 @@ pub(crate) struct Asked {
     authority: Option<String>,
     pub(super) style: Style,
     navigates: bool,
+    /// The page that asked, when a script of it did.
+    origin: Option<HeaderValue>,
     /// Of a navigation only, for the way to the sign-in page.
     cookies: HeaderMap,
 }
@@ -64,6 +66,7 @@ impl Asked {
                 Style::Problem
             },
             navigates,
+            origin: headers.get(ORIGIN).cloned(),
             cookies,
         }
     }
@@ -71,6 +74,24 @@ impl Asked {
     /// The status or the method forbids content (RFC 9110 section 6.4.1).
     pub(crate) fn expects_no_content(&self, status: StatusCode) -> bool {
         self.method == Method::HEAD || matches!(status.as_u16(), 204 | 304)
+    }
+
+    /// Lets a page that the route admits read a refusal too: a script must be able to tell 401 from a broken network.
+    pub(super) fn let_read(&self, headers: &mut HeaderMap, plan: &Plan) {
+        let Some((origin, authority)) = self.origin.as_ref().zip(self.authority.as_ref()) else {
+            return;
+        };
+        let path = self.target.split('?').next().unwrap_or_default();
+        let Ok(authority) = Authority::parse(authority) else {
+            return;
+        };
+        let route = plan.routes.find(&authority.host, path);
+        // For others nothing at all is said: a hidden route must look like one that is not there.
+        if let Some(rules) = route.and_then(|route| route.responses.cors.as_ref())
+            && rules.admits(origin)
+        {
+            rules.mark(headers, Some(origin));
+        }
     }
 
     /// The address to come back to, when it can be one.
@@ -125,6 +146,7 @@ fn closes_connection(refusal: &Refusal) -> bool {
         Refusal::Malformed(error) => error.closes_connection(),
         Refusal::UpgradeRefused(_)
         | Refusal::MethodRefused(_)
+        | Refusal::OriginRefused
         | Refusal::NoRoute
         | Refusal::RateLimited(_)
         | Refusal::BadCredential(_)
@@ -152,6 +174,7 @@ fn extra_headers(refusal: &Refusal) -> Vec<(HeaderName, HeaderValue)> {
         }
         Refusal::Malformed(_)
         | Refusal::UpgradeRefused(_)
+        | Refusal::OriginRefused
         | Refusal::NoRoute
         | Refusal::BadCredential(_)
         | Refusal::Denied(_)
@@ -166,6 +189,7 @@ fn mishap(refusal: &Refusal, cx: &RequestContext) -> Mishap {
         Refusal::Malformed(error) => malformed(*error, cx),
         Refusal::UpgradeRefused(_) => Mishap::UpgradeRefused,
         Refusal::MethodRefused(_) => Mishap::Method,
+        Refusal::OriginRefused => Mishap::OriginRefused,
         Refusal::NoRoute => Mishap::NoRoute,
         Refusal::RateLimited(limited) => Mishap::RateLimited {
             wait: std::time::Duration::from_secs(limited.retry_after()),

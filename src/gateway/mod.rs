@@ -7,6 +7,7 @@ pub(crate) mod answer;
 mod denial;
 pub(crate) mod identity;
 mod plain;
+mod preflight;
 pub(crate) mod record;
 pub(crate) mod refusal;
 mod stream;
@@ -34,6 +35,7 @@ use crate::config::Limits;
 use crate::keys::random;
 use crate::limit::{self, TooFast};
 use crate::message::cookie::Found;
+use crate::message::response::Came;
 use crate::message::watch::Watched;
 use crate::message::{AdmitError, Body, CleanRequest, forwarded, security};
 use crate::plan::{Plan, RequestContext};
@@ -158,7 +160,8 @@ impl Gateway {
             self.metrics().rate_limited(&limited.limit);
         }
         answer::log(refusal, cx);
-        let response = answer::response(refusal, asked, cx, &self.shared.portal);
+        let mut response = answer::response(refusal, asked, cx, &self.shared.portal);
+        asked.let_read(response.headers_mut(), &cx.plan);
         Carried::answered(response, record)
     }
 
@@ -208,6 +211,9 @@ impl Gateway {
                 .ok_or(Refusal::NoRoute)?,
         );
         record.matched(&route, &request);
+        if let Some(answer) = preflight::answer(&request, &route, facts, plan)? {
+            return Ok(Carried::preflight(answer, record));
+        }
         admit_to(&route, &mut request)?;
 
         let authn = self.authenticate(&request, facts, &route, plan)?;
@@ -346,6 +352,7 @@ impl Gateway {
             .admit(admission(permit, route, &request, facts))
             .await?;
         let opened = Opened::of(&request, granted, facts);
+        let asking = route.responses.asking(&request);
         let outgoing = UpstreamRequest::build(
             request.onward(facts.client, &plan.message),
             permit,
@@ -373,7 +380,11 @@ impl Gateway {
             idle: plan.config.server.limits.upgrade_idle_timeout,
             opened,
         });
-        let response = clean(response, route, plan, record);
+        let came = Came {
+            asking: &asking,
+            target: &forwarded.report.target,
+        };
+        let response = clean(response, route, plan, &came, record);
         Ok(Carried { response, stream })
     }
 
@@ -423,6 +434,11 @@ impl Carried {
         }
     }
 
+    fn preflight(response: Response<Body>, record: &mut Record) -> Self {
+        record.refused(Reason::Preflight);
+        Self::answered(response, record)
+    }
+
     fn page(response: Response<Body>, record: &mut Record) -> Self {
         record.refused(if response.status() == StatusCode::FORBIDDEN {
             Reason::NoRoute
@@ -452,6 +468,7 @@ fn clean(
     mut response: Response<Body>,
     route: &Route,
     plan: &Plan,
+    came: &Came<'_>,
     record: &mut Record,
 ) -> Response<Body> {
     let status = response.status();
@@ -461,6 +478,7 @@ fn clean(
         response.headers_mut(),
         &plan.message,
         &route.responses,
+        came,
     );
     response
 }

@@ -6,7 +6,8 @@
 mod body;
 mod compile;
 pub(crate) mod error;
-pub(crate) mod forward;
+pub(crate) mod followed;
+mod forward;
 pub(crate) mod group;
 mod meter;
 mod pool;

@@ -106,6 +106,10 @@ impl CleanRequest {
         &self.authority.host
     }
 
+    pub(crate) const fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
     #[cfg(test)]
     /// `true` when the request came through TLS.
     pub(crate) const fn is_secure(&self) -> bool {
