@@ -345,3 +345,23 @@ proptest! {
         read_and_show(text.as_bytes());
     }
 }
+
+#[test]
+fn of_very_many_problems_errors_are_shown_first_and_the_rest_is_counted() {
+    let source = Source::new("a.toml", "x = 1\n".repeat(2000));
+    let mut problems = Problems::new();
+    for line in 0..1000 {
+        let at = source.at(line * 6..line * 6 + 1);
+        let problem = if line < 990 {
+            problems.warning("PC1413")
+        } else {
+            problems.error("PC1104")
+        };
+        problem.message(format!("finding {line}")).at(&at);
+    }
+    let shown = problems.render(false);
+    assert_eq!(shown.matches("error[").count(), 10);
+    assert_eq!(shown.matches("warning[").count(), 240);
+    assert!(shown.contains("and 750 warnings more; --format json has all of them"));
+    assert_eq!(problems.to_json().as_array().unwrap().len(), 1000);
+}

@@ -3,8 +3,8 @@
 //! The status is the real one. Causes stay in the log; the answer carries a sentence and the request id.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, COOKIE, HeaderMap, ORIGIN, RETRY_AFTER};
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, COOKIE, HOST, HeaderMap, ORIGIN, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 
 use super::denial;
 use super::refusal::{self, Refusal};
@@ -23,9 +23,9 @@ const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 pub(crate) struct Asked {
     pub(super) method: Method,
     version: Version,
-    /// Path and query as sent, for the way back after sign-in; nothing is decided on it.
-    pub(super) target: String,
-    authority: Option<String>,
+    /// As sent, for the way back after sign-in; nothing is decided on it.
+    uri: Uri,
+    host: Option<HeaderValue>,
     pub(super) style: Style,
     navigates: bool,
     /// The page that asked, when a script of it did.
@@ -37,29 +37,16 @@ pub(crate) struct Asked {
 impl Asked {
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
         let headers = request.headers();
-        let host = || {
-            headers
-                .get(http::header::HOST)
-                .and_then(|value| value.to_str().ok())
-        };
         let navigates = navigation::is_navigation(request.method(), headers);
         let mut cookies = HeaderMap::new();
         for value in headers.get_all(COOKIE).iter().filter(|_| navigates) {
             cookies.append(COOKIE, value.clone());
         }
-        let authority = request
-            .uri()
-            .authority()
-            .map(http::uri::Authority::as_str)
-            .or_else(host);
         Self {
             method: request.method().clone(),
             version: request.version(),
-            target: request
-                .uri()
-                .path_and_query()
-                .map_or_else(String::new, ToString::to_string),
-            authority: authority.map(str::to_owned),
+            uri: request.uri().clone(),
+            host: headers.get(HOST).cloned(),
             style: if navigation::wants_page(headers) {
                 Style::Page
             } else {
@@ -71,6 +58,17 @@ impl Asked {
         }
     }
 
+    /// Path and query.
+    fn target(&self) -> &str {
+        let target = self.uri.path_and_query();
+        target.map_or("", http::uri::PathAndQuery::as_str)
+    }
+
+    /// The path without its query.
+    pub(super) fn path(&self) -> &str {
+        self.target().split('?').next().unwrap_or_default()
+    }
+
     /// The status or the method forbids content (RFC 9110 section 6.4.1).
     pub(crate) fn expects_no_content(&self, status: StatusCode) -> bool {
         self.method == Method::HEAD || matches!(status.as_u16(), 204 | 304)
@@ -78,14 +76,14 @@ impl Asked {
 
     /// Lets a page that the route admits read a refusal too: a script must be able to tell 401 from a broken network.
     pub(super) fn let_read(&self, headers: &mut HeaderMap, plan: &Plan) {
-        let Some((origin, authority)) = self.origin.as_ref().zip(self.authority.as_ref()) else {
+        let Some(origin) = &self.origin else {
             return;
         };
-        let path = self.target.split('?').next().unwrap_or_default();
-        let Ok(authority) = Authority::parse(authority) else {
+        let authority = self.written_authority().map(Authority::parse);
+        let Some(Ok(authority)) = authority else {
             return;
         };
-        let route = plan.routes.find(&authority.host, path);
+        let route = plan.routes.find(&authority.host, self.path());
         // For others nothing at all is said: a hidden route must look like one that is not there.
         if let Some(rules) = route.and_then(|route| route.responses.cors.as_ref())
             && rules.admits(origin)
@@ -94,11 +92,18 @@ impl Asked {
         }
     }
 
+    /// As the client wrote it.
+    fn written_authority(&self) -> Option<&str> {
+        match self.uri.authority() {
+            Some(authority) => Some(authority.as_str()),
+            None => self.host.as_ref()?.to_str().ok(),
+        }
+    }
+
     /// The address to come back to, when it can be one.
     pub(super) fn address(&self) -> Option<String> {
-        self.authority
-            .as_ref()
-            .map(|authority| format!("https://{authority}{}", self.target))
+        let authority = self.written_authority()?;
+        Some(format!("https://{authority}{}", self.target()))
     }
 }
 

@@ -127,7 +127,7 @@ impl Gateway {
         let plan = self.shared.plan.load_full();
         let facts = self.facts(request.headers(), peer, &plan);
         let asked = Asked::of(&request);
-        let cx = RequestContext { facts, plan };
+        let cx = RequestContext::new(facts, plan);
         let guest = cx.plan.limits.enter(cx.facts.client);
         let slot = match self.shared.audit.reserve() {
             Ok(slot) => slot,
@@ -194,7 +194,7 @@ impl Gateway {
         cx: &RequestContext,
         record: &mut Record,
     ) -> Result<Carried, Refusal> {
-        let RequestContext { facts, plan } = cx;
+        let RequestContext { facts, plan, .. } = cx;
 
         let mut request = CleanRequest::admit(request, &facts.peer, &plan.message)?;
         record.admitted_message(&request, Portal::told_path(&request, plan));
@@ -203,7 +203,8 @@ impl Gateway {
             return Ok(Carried::page(plain::answer(&request, plan), record));
         }
         if Portal::owns(&request, plan) {
-            return Ok(self.own_page(request, cx, record).await);
+            // Boxed: requests that are carried would take the room for pages along.
+            return Ok(Box::pin(self.own_page(request, cx, record)).await);
         }
         let route = Arc::clone(
             plan.routes
@@ -325,21 +326,15 @@ impl Gateway {
         cx: &RequestContext,
         record: &mut Record,
     ) -> Result<Carried, Refusal> {
-        let RequestContext { facts, plan } = cx;
+        let RequestContext { facts, plan, .. } = cx;
         let Granted {
             authn,
             permit,
             route,
         } = granted;
         let principal = authn.principal();
-        let said = statements(
-            &self.shared.assertions,
-            principal,
-            route,
-            plan,
-            (facts.id, facts.now),
-        )
-        .map_err(|_key| Refusal::SignerUnavailable)?;
+        let said = statements(&self.shared.assertions, principal, route, cx)
+            .map_err(|_key| Refusal::SignerUnavailable)?;
         let group = Arc::clone(plan.upstream_of(route).ok_or(Refusal::NoRoute)?);
         let (name, patience) = (Arc::clone(&group.name), group.timeouts.first_byte);
         let destination = Destination {
@@ -354,7 +349,7 @@ impl Gateway {
         let opened = Opened::of(&request, granted, facts);
         let asking = route.responses.asking(&request);
         let outgoing = UpstreamRequest::build(
-            request.onward(facts.client, &plan.message),
+            request.onward(facts.client, &facts.peer, &plan.message),
             permit,
             receipt,
             destination,
@@ -456,11 +451,8 @@ fn finish_head(response: &mut Response<Body>, cx: &RequestContext) {
         cx.facts.peer.tls.is_some(),
         &cx.plan.message,
     );
-    if let Ok(id) = HeaderValue::try_from(cx.facts.id.to_string()) {
-        response
-            .headers_mut()
-            .insert(cx.plan.config.server.headers.request_id.clone(), id);
-    }
+    let name = &cx.plan.config.server.headers.request_id;
+    response.headers_mut().insert(name, cx.id.clone());
 }
 
 /// An upstream's answer with its headers cleaned.

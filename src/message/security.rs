@@ -9,30 +9,34 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use super::response::{Came, ResponseRules};
 use super::{Rules, hop};
 
-const ALT_SVC: HeaderName = HeaderName::from_static("alt-svc");
-const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+
 /// What an upstream must not say to a browser.
-const UNSAID: [HeaderName; 12] = [
-    header::SERVER,
-    HeaderName::from_static("x-powered-by"),
-    HeaderName::from_static("x-aspnet-version"),
-    HeaderName::from_static("x-aspnetmvc-version"),
-    HeaderName::from_static("x-generator"),
-    header::PUBLIC_KEY_PINS,
-    header::PUBLIC_KEY_PINS_REPORT_ONLY,
-    ALT_SVC,
-    header::STRICT_TRANSPORT_SECURITY,
-    header::PROXY_AUTHENTICATE,
-    // Obsolete, and a second way to set a cookie for whoever still reads it (RFC 2965).
-    HeaderName::from_static("set-cookie2"),
-    // A worker of one path would rule its whole host, the portal's pages included.
-    HeaderName::from_static("service-worker-allowed"),
-];
+fn is_unsaid(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    matches!(
+        name,
+        "alt-svc"
+            | "proxy-authenticate"
+            | "public-key-pins"
+            | "public-key-pins-report-only"
+            | "server"
+            // A worker of one path would rule its whole host, the portal's pages included.
+            | "service-worker-allowed"
+            // Obsolete, and a second way to set a cookie for whoever still reads it (RFC 2965).
+            | "set-cookie2"
+            | "strict-transport-security"
+            | "x-aspnet-version"
+            | "x-aspnetmvc-version"
+            | "x-generator"
+            | "x-powered-by"
+    ) || name.starts_with("x-portcullis-")
+}
 
 /// Policy of our own pages: no inline script or style, no frames, nothing from elsewhere.
 pub(crate) const OWN_PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -60,15 +64,12 @@ pub(crate) fn from_upstream(
         headers.insert(header::UPGRADE, protocol);
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     }
-    for name in &UNSAID {
-        headers.remove(name);
-    }
+    hop::remove_if(headers, is_unsaid);
     if status == StatusCode::NO_CONTENT {
         // RFC 9110 section 8.6: it says nothing there.
         headers.remove(header::CONTENT_LENGTH);
     }
     limit_site_data(headers);
-    strip_ours(headers);
     route.apply(status, headers, &rules.cookies, came);
 }
 
@@ -96,18 +97,6 @@ fn limit_site_data(headers: &mut HeaderMap) {
         HeaderValue::from_bytes(&kept.join(b", ".as_slice())),
     ) {
         headers.insert(CLEAR_SITE_DATA, value);
-    }
-}
-
-/// Removes names that only Portcullis may use in an answer.
-fn strip_ours(headers: &mut HeaderMap) {
-    let ours: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| name.as_str().starts_with("x-portcullis-"))
-        .cloned()
-        .collect();
-    for name in ours {
-        headers.remove(name);
     }
 }
 
