@@ -3,7 +3,9 @@
 //! The status is the real one. Causes stay in the log; the answer carries a sentence and the request id.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, COOKIE, HOST, HeaderMap, ORIGIN, RETRY_AFTER};
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, ORIGIN, RETRY_AFTER,
+};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 
 use super::denial;
@@ -72,6 +74,18 @@ impl Asked {
     /// The status or the method forbids content (RFC 9110 section 6.4.1).
     pub(crate) fn expects_no_content(&self, status: StatusCode) -> bool {
         self.method == Method::HEAD || matches!(status.as_u16(), 204 | 304)
+    }
+
+    /// Takes the page out of an answer to HEAD and leaves its length: over HTTP/2 nobody else does, and a client would
+    /// take the content for a broken stream.
+    pub(super) fn leave_out_content(&self, response: &mut Response<Body>) {
+        if self.method == Method::HEAD
+            && let Body::Full(content) = response.body()
+        {
+            let length = HeaderValue::from(content.len());
+            response.headers_mut().insert(CONTENT_LENGTH, length);
+            *response.body_mut() = Body::Empty;
+        }
     }
 
     /// Lets a page that the route admits read a refusal too: a script must be able to tell 401 from a broken network.

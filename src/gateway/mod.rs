@@ -184,6 +184,7 @@ impl Gateway {
             length
         });
         finish_head(&mut response, cx);
+        asked.leave_out_content(&mut response);
         response
     }
 
@@ -262,6 +263,7 @@ impl Gateway {
             cx.facts.peer.tls.is_some(),
             &cx.plan.message,
         );
+        asked.leave_out_content(&mut response);
         response
     }
 
@@ -396,6 +398,7 @@ impl Gateway {
             stream,
         } = carried;
         finish_head(&mut response, cx);
+        asked.leave_out_content(&mut response);
         if let Some(stream) = stream {
             self.relay(stream, cx.plan.config.audit.stream_interval, record);
             return response;
