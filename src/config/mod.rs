@@ -3,6 +3,7 @@
 //! Reads files and nothing else: no socket, no clock, no decision about a request. What the values mean is
 //! compiled by the modules below; they add their findings to the same [`Problems`].
 
+mod answers;
 mod audit;
 mod auth;
 mod check;
@@ -35,6 +36,7 @@ mod words;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub(crate) use answers::{CookieDomain, CookieSameSite, Cors, CorsOrigin, HeaderKey, RouteCookies};
 pub(crate) use audit::{Audit, Durability, Format, Level, OnFailure, Telemetry};
 pub(crate) use auth::{Auth, PasswordCost, Session};
 pub(crate) use check::DEFAULT_TENANT;

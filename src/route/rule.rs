@@ -7,7 +7,7 @@ use http::Method;
 use crate::base::{Origin, RouteName};
 use crate::config::{self, AuditPath, AuditQuery, Explain, HostPattern};
 use crate::message::body::Bound;
-use crate::message::security::ResponseRules;
+use crate::message::response::ResponseRules;
 use crate::message::target::folded;
 use crate::message::{AdmitError, CleanRequest, Oddities};
 
@@ -105,7 +105,7 @@ impl Route {
             },
             preserve_host: written.preserve_host,
             identity: identity(written),
-            responses: responses(written),
+            responses: ResponseRules::compile(written),
             session: session(written, general.session),
             audit_path: written.audit.path,
             audit_query: written.audit.query,
@@ -143,16 +143,6 @@ fn identity(written: &config::Route) -> Identity {
         assertion: written.identity.assertion,
         audience: audience.unwrap_or(written.name.as_str()).to_owned(),
         headers: written.identity.headers,
-    }
-}
-
-fn responses(written: &config::Route) -> ResponseRules {
-    let set = written.headers.set.iter();
-    ResponseRules {
-        set: set
-            .map(|(name, value)| (name.0.clone(), value.clone()))
-            .collect(),
-        remove: written.headers.remove.clone(),
     }
 }
 

@@ -22,6 +22,7 @@
 )]
 
 mod access_matrix;
+mod answer_rules;
 mod apps;
 mod audit_log;
 mod audit_reading;
