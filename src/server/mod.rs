@@ -11,6 +11,7 @@ pub(crate) mod core;
 mod guard;
 mod housekeeping;
 pub(crate) mod listen;
+pub(crate) mod proxy_header;
 pub(crate) mod reload;
 mod worker;
 
