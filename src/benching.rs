@@ -94,6 +94,7 @@ impl Site {
         let peer = Peer {
             address: "198.51.100.7:50000".parse()?,
             local: "192.0.2.80:443".parse()?,
+            listener: crate::base::MAIN_LISTENER.into(),
             tls: Some(tls),
         };
         Ok(Self {

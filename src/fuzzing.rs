@@ -144,6 +144,7 @@ fn peer() -> Option<Peer> {
     Some(Peer {
         address: "198.51.100.7:50000".parse().ok()?,
         local: "192.0.2.80:443".parse().ok()?,
+        listener: crate::base::MAIN_LISTENER.into(),
         tls: Some(TlsFacts {
             server_name: Host::parse("app.example").ok()?,
             version: "1.3",

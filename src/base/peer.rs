@@ -1,16 +1,22 @@
 //! The facts of one connection.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use super::Host;
+
+/// Name of the listeners at the addresses of `[server]` `listen` and `http_redirect`.
+pub(crate) const MAIN_LISTENER: &str = "default";
 
 /// One accepted connection, as seen from our side of the socket.
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
-    /// The other end of the TCP connection.
+    /// The other end of the TCP connection, or what a listed load balancer says it is.
     pub(crate) address: SocketAddr,
-    /// Our end of it.
+    /// Our end of it, or the balancer's that the client connected to.
     pub(crate) local: SocketAddr,
+    /// Name of the listener that took it.
+    pub(crate) listener: Arc<str>,
     /// `None` on the plain listener.
     pub(crate) tls: Option<TlsFacts>,
 }

@@ -29,7 +29,7 @@ use crate::authn::cookie::Presented;
 use crate::authn::session::rules::SessionRules;
 use crate::authn::{Authenticator, Authn, BadCredential};
 use crate::authz::{AccessRequest, Action, Caller, Circumstances, Permit, Target};
-use crate::base::{Facts, Peer, Reason, RequestId};
+use crate::base::{Facts, Host, Peer, Reason, RequestId};
 use crate::config::Limits;
 use crate::keys::random;
 use crate::limit::{self, TooFast};
@@ -94,6 +94,11 @@ impl Gateway {
     /// What refusals say that the connection makes before there is a request.
     pub(crate) fn transport_security(&self) -> HeaderValue {
         self.shared.plan.load().message.hsts.clone()
+    }
+
+    /// `true` when a TLS handshake for this name may go on at this listener.
+    pub(crate) fn shakes_hands(&self, name: &Host, listener: &str) -> bool {
+        self.shared.plan.load().shakes_hands(name, listener)
     }
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
@@ -197,14 +202,18 @@ impl Gateway {
         record.admitted_message(&request, Portal::told_path(&request, plan));
         plan.limits.admit_address(facts.client)?;
         if facts.peer.tls.is_none() {
-            return Ok(Carried::page(plain::answer(&request, plan), record));
+            return Ok(Carried::page(plain::answer(&request, &facts.peer.listener, plan), record));
+        }
+        let listener = &facts.peer.listener;
+        if !plan.serves_on(request.host(), listener) {
+            return Err(Refusal::NoRoute);
         }
         if Portal::owns(&request, plan) {
             return Ok(self.own_page(request, cx, record).await);
         }
         let route = Arc::clone(
             plan.routes
-                .find(request.host(), request.path())
+                .find_on(request.host(), request.path(), listener)
                 .ok_or(Refusal::NoRoute)?,
         );
         record.matched(&route, &request);

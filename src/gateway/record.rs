@@ -462,6 +462,7 @@ mod tests {
             peer: Arc::new(Peer {
                 address,
                 local: address,
+                listener: crate::base::MAIN_LISTENER.into(),
                 tls: None,
             }),
             client: address.ip(),

@@ -32,6 +32,7 @@ pub(super) struct Opened {
     method: String,
     host: Host,
     path: String,
+    listener: Arc<str>,
 }
 
 /// A stream that both sides agreed to.
@@ -54,6 +55,7 @@ impl Opened {
             method: request.method().as_str().to_owned(),
             host: request.host().clone(),
             path: request.path().to_owned(),
+            listener: Arc::clone(&facts.peer.listener),
         })
     }
 
@@ -62,7 +64,7 @@ impl Opened {
         let plan: &Plan = &shared.plan.load();
         let route = plan
             .routes
-            .find(&self.host, &self.path)
+            .find_on(&self.host, &self.path, &self.listener)
             .filter(|route| route.name == self.route)
             .ok_or(Reason::NoRoute)?;
         let authn = match &self.session {

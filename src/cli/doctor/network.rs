@@ -61,16 +61,12 @@ fn lock_holder(config: &Config) -> Option<u32> {
 
 fn listeners(config: &Config, found: &mut Vec<Examined>) {
     let ours = lock_holder(config);
-    let server = &config.server;
-    let operations = config.telemetry.operations.value;
-    for address in server
-        .listen
-        .iter()
-        .chain(&server.http_redirect)
-        .chain(std::iter::once(&operations))
-    {
+    let operations = Place::alone(config.telemetry.operations.value);
+    let places = wanted(config).into_iter().map(|one| one.place);
+    for place in places.chain(std::iter::once(operations)) {
+        let address = place.address;
         // The sockets are closed again at once.
-        found.push(match listen(*address, 1).map(drop) {
+        found.push(match listen(place, 1, false).map(drop) {
             Ok(()) => Examined::good("address", format!("{address} is free")),
             Err(ListenError::Taken {
                 holder: Some(holder),

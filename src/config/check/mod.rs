@@ -4,6 +4,7 @@
 //! is reported which only follows from an earlier finding.
 
 mod groups;
+mod listeners;
 mod routes;
 mod values;
 
@@ -20,6 +21,7 @@ pub(crate) const DEFAULT_TENANT: &str = "default";
 pub(super) fn complete(config: &mut Config, root: &Node, problems: &mut Problems) {
     routes::complete(config, root, problems);
     upstreams(config, root, problems);
+    listeners::check(config, root, problems);
     values::check(config, root, problems);
     groups::check(&config.groups, problems);
     if !config.storage.master_key.at().is_written() {

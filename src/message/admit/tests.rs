@@ -11,6 +11,7 @@ pub(crate) fn peer() -> Peer {
     Peer {
         address: "198.51.100.7:50000".parse().unwrap(),
         local: "192.0.2.80:8443".parse().unwrap(),
+        listener: crate::base::MAIN_LISTENER.into(),
         tls: Some(TlsFacts {
             server_name: Host::parse("app.example").unwrap(),
             version: "1.3",

@@ -22,10 +22,13 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
 
 use super::accept::Accepted;
 use super::activity::{Activity, Counted, Overdue, Patience, Tracked};
 use super::guard::Guarded;
+use super::origin::{self, OriginError};
+use super::proxy_header::Ends;
 use crate::base::{Host, Peer, TlsFacts};
 use crate::config::Limits;
 use crate::message::AdmitError;
@@ -88,6 +91,10 @@ pub(crate) enum End {
     Closed,
     /// Nothing was asked for the idle time.
     Idle,
+    /// A load balancer did not say whose connection it is.
+    Unannounced(OriginError),
+    /// The address that a load balancer named has as many connections as it may.
+    Crowded,
     /// The client asked for a name that no certificate covers, or for none.
     UnknownName,
     /// The TLS handshake failed.
@@ -109,12 +116,11 @@ pub(crate) enum End {
     Gone(std::io::Error),
 }
 
-/// Serves one connection; `service` answers each request and never fails.
-///
-/// `tls: None` is the plain listener, which speaks HTTP/1.1 only.
+/// Serves one connection; `service` answers each request and never fails. `knows` says which server names are
+/// answered here at all.
 pub(crate) async fn serve<S, F, B>(
-    accepted: Accepted,
-    tls: Option<&tls::Server>,
+    mut accepted: Accepted,
+    knows: impl Fn(&Host) -> bool,
     rules: &Rules,
     tasks: &Tasks,
     service: S,
@@ -125,34 +131,40 @@ where
     B: Body<Data: Send> + Unpin + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
+    let deadline = tokio::time::Instant::now() + rules.handshake_timeout;
+    let ends = match tokio::time::timeout_at(deadline, find_ends(&mut accepted)).await {
+        Ok(Ok(ends)) => ends,
+        Ok(Err(end)) => return end,
+        Err(_elapsed) => return End::Unannounced(OriginError::Late),
+    };
     let Accepted {
         socket,
-        address,
         pass,
+        door,
+        leaving,
+        ..
     } = accepted;
-    let local = match socket.local_addr() {
-        Ok(local) => local,
-        Err(error) => return End::Gone(error),
-    };
     let activity = Arc::new(Activity::default());
     let peer = |tls| {
         Arc::new(Peer {
-            address,
-            local,
+            address: ends.source,
+            local: ends.destination,
+            listener: Arc::clone(&door.name),
             tls,
         })
     };
-    let Some(tls) = tls else {
+    let Some(tls) = &door.tls else {
         let io = Counted::new(socket, Arc::clone(&activity), pass);
         let session = Session {
             peer: peer(None),
             activity,
             rules,
             tasks,
+            leaving,
         };
         return session.http1(io, service).await;
     };
-    let shaking = tokio::time::timeout(rules.handshake_timeout, handshake(socket, tls));
+    let shaking = tokio::time::timeout_at(deadline, handshake(socket, tls, knows));
     let (stream, facts) = match shaking.await {
         Ok(Ok(established)) => established,
         Ok(Err(end)) => return end,
@@ -165,6 +177,7 @@ where
         activity,
         rules,
         tasks,
+        leaving,
     };
     if h2 {
         session.http2(io, service).await
@@ -173,9 +186,29 @@ where
     }
 }
 
+/// Both ends of the connection: those of the socket, or those that a load balancer passes on. The connection has its
+/// place among those of its address then.
+async fn find_ends(accepted: &mut Accepted) -> Result<Ends, End> {
+    let own = Ends {
+        source: accepted.address,
+        destination: accepted.socket.local_addr().map_err(End::Gone)?,
+    };
+    if !accepted.passed_on {
+        return Ok(own);
+    }
+    let said = origin::read(&mut accepted.socket).await;
+    let ends = said.map_err(End::Unannounced)?.unwrap_or(own);
+    if accepted.pass.name(ends.source.ip()) {
+        Ok(ends)
+    } else {
+        Err(End::Crowded)
+    }
+}
+
 async fn handshake(
     socket: TcpStream,
     tls: &tls::Server,
+    knows: impl Fn(&Host) -> bool,
 ) -> Result<(TlsStream<TcpStream>, TlsFacts), End> {
     let mut start = LazyConfigAcceptor::new(Acceptor::default(), socket)
         .await
@@ -184,7 +217,7 @@ async fn handshake(
         .client_hello()
         .server_name()
         .and_then(|name| Host::parse(name).ok())
-        .filter(|name| tls.certificates().covers(name));
+        .filter(|name| tls.certificates().covers(name) && knows(name));
     let Some(server_name) = name else {
         // Best effort: the connection ends either way.
         if let Err(error) = start.io.write_all(&UNRECOGNIZED_NAME).await {
@@ -225,6 +258,7 @@ struct Session<'a> {
     activity: Arc<Activity>,
     rules: &'a Rules,
     tasks: &'a Tasks,
+    leaving: CancellationToken,
 }
 
 impl Session<'_> {
@@ -335,7 +369,7 @@ impl Session<'_> {
         });
         let idle = tokio::select! {
             outcome = connection.as_mut() => return self.end(outcome),
-            () = self.tasks.draining().cancelled() => false,
+            () = self.leaving.cancelled() => false,
             overdue = overdue => match overdue {
                 Overdue::Head => return self.refused().unwrap_or_else(|| End::HeaderTimeout(Arc::clone(&self.peer))),
                 Overdue::Send => return End::SendTimeout,

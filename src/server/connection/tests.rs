@@ -9,6 +9,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
+use ipnet::IpNet;
 use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -22,6 +23,7 @@ use crate::config::Profile;
 use crate::message::Body;
 use crate::message::body::read_at_most;
 use crate::server::accept::{Gate, accept_loop};
+use crate::server::door::{Door, Entrance};
 use crate::tasks::Tasks;
 use crate::tls;
 use crate::tls::testing::{BOTH, TestPki};
@@ -62,23 +64,37 @@ impl Site {
         S: Fn(Request<Incoming>, Arc<Peer>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
+        Self::behind(&[], secure, service).await
+    }
+
+    /// Behind load balancers in these networks.
+    async fn behind<S, F>(balancers: &[IpNet], secure: bool, service: S) -> Self
+    where
+        S: Fn(Request<Incoming>, Arc<Peer>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
         let pki = TestPki::new();
         let tls = secure.then(|| Arc::new(pki.server(Profile::Intermediate, BOTH, &[HOST])));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (tasks, gate) = (Tasks::new(), Gate::new(100, 3));
+        let (tasks, gate) = (Tasks::new(), Gate::new(100, 3, Default::default()));
+        let door = Door {
+            name: "default".into(),
+            tls,
+            balancers: balancers.to_vec(),
+        };
+        let entrance = Entrance::new(Arc::new(door), tasks.draining().child_token());
         let ends = Arc::<Mutex<Vec<_>>>::default();
         let (inner, log) = (tasks.clone(), Arc::clone(&ends));
         let handler = move |accepted| {
-            let (tls, tasks, log) = (tls.clone(), inner.clone(), Arc::clone(&log));
+            let (tasks, log) = (inner.clone(), Arc::clone(&log));
             let service = service.clone();
             async move {
-                let tls: Option<&tls::Server> = tls.as_deref();
-                let end = serve(accepted, tls, &rules(), &tasks, service).await;
+                let end = serve(accepted, |_name| true, &rules(), &tasks, service).await;
                 log.lock().push(name(&end));
             }
         };
-        let accepting = accept_loop(listener, Arc::clone(&gate), tasks.clone(), handler);
+        let accepting = accept_loop(listener, entrance, Arc::clone(&gate), tasks.clone(), handler);
         tasks.spawn("accept", accepting);
         Self {
             pki,
