@@ -16,8 +16,8 @@ use crate::server::{Server, StartError};
 use crate::telemetry::logging;
 
 pub(super) fn run(globals: &Globals) -> Result<Outcome, Failure> {
-    let inherited = Inherited::from_environment()
-        .map_err(|error| Failure::cannot(chain(&error)))?;
+    let inherited =
+        Inherited::from_environment().map_err(|error| Failure::cannot(chain(&error)))?;
     let path = globals.locate()?;
     let begun = Clock::System.now();
     let server = open(path, inherited, globals)?;
@@ -60,8 +60,8 @@ pub(super) fn open(
         Err(_reported_below) => (Level::Info, Format::Auto),
     };
     logging::start(level, format);
-    let server = Server::open(path, inherited, Clock::System)
-        .map_err(|error| refused(&error, globals))?;
+    let server =
+        Server::open(path, inherited, Clock::System).map_err(|error| refused(&error, globals))?;
     if !server.warnings().is_empty() {
         globals
             .out

@@ -202,7 +202,10 @@ impl Gateway {
         record.admitted_message(&request, Portal::told_path(&request, plan));
         plan.limits.admit_address(facts.client)?;
         if facts.peer.tls.is_none() {
-            return Ok(Carried::page(plain::answer(&request, &facts.peer.listener, plan), record));
+            return Ok(Carried::page(
+                plain::answer(&request, &facts.peer.listener, plan),
+                record,
+            ));
         }
         let listener = &facts.peer.listener;
         if !plan.serves_on(request.host(), listener) {

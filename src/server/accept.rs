@@ -167,9 +167,7 @@ pub(crate) async fn accept_loop<S, F>(
             Err(error) => {
                 if !concerns_one_connection(&error) {
                     tracing::error!(%error, "connections cannot be accepted for the moment");
-                    leaving
-                        .run_until_cancelled(tokio::time::sleep(PAUSE))
-                        .await;
+                    leaving.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
                 }
                 continue;
             }

@@ -14,7 +14,9 @@ use listenfd::ListenFd;
 pub(crate) enum InheritError {
     #[error("the service manager's sockets (LISTEN_FDS) cannot be taken over")]
     Unusable(#[from] io::Error),
-    #[error("the service manager passed a socket on {address} (named `{name}`), which the configuration does not have")]
+    #[error(
+        "the service manager passed a socket on {address} (named `{name}`), which the configuration does not have"
+    )]
     Unwanted { address: SocketAddr, name: String },
 }
 
@@ -63,16 +65,27 @@ impl Inherited {
     ///
     /// # Errors
     /// When the process has no descriptor left.
-    pub(super) fn take(&self, address: SocketAddr, count: usize) -> Option<io::Result<Vec<TcpListener>>> {
+    pub(super) fn take(
+        &self,
+        address: SocketAddr,
+        count: usize,
+    ) -> Option<io::Result<Vec<TcpListener>>> {
         let passed = self.0.iter().find(|passed| passed.address == address)?;
-        Some((0..count).map(|_worker| passed.socket.try_clone()).collect())
+        Some(
+            (0..count)
+                .map(|_worker| passed.socket.try_clone())
+                .collect(),
+        )
     }
 
     /// Every socket must be wanted: one that nobody accepts from lets its clients wait for ever.
     ///
     /// # Errors
     /// The first one that is not.
-    pub(super) fn check(&self, mut wanted: impl FnMut(SocketAddr) -> bool) -> Result<(), InheritError> {
+    pub(super) fn check(
+        &self,
+        mut wanted: impl FnMut(SocketAddr) -> bool,
+    ) -> Result<(), InheritError> {
         match self.0.iter().find(|passed| !wanted(passed.address)) {
             None => Ok(()),
             Some(passed) => Err(InheritError::Unwanted {

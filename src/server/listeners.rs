@@ -200,7 +200,9 @@ impl Listeners {
             }
         }
         let named = change.named.into_iter();
-        state.named = named.map(|(name, (server, _profile))| (name, server)).collect();
+        state.named = named
+            .map(|(name, (server, _profile))| (name, server))
+            .collect();
         let mut kept = change.kept;
         let before = std::mem::take(&mut state.open).into_iter().enumerate();
         for (position, mut open) in before {
@@ -266,9 +268,7 @@ impl Listeners {
         let own = named.get(wanted.listener).map(|(server, _profile)| server);
         Arc::new(Door {
             name: wanted.listener.into(),
-            tls: wanted
-                .secure
-                .then(|| Arc::clone(own.unwrap_or(&self.main))),
+            tls: wanted.secure.then(|| Arc::clone(own.unwrap_or(&self.main))),
             balancers: proxies.from.clone(),
         })
     }
@@ -310,8 +310,14 @@ mod tests {
     fn an_open_ipv6_address_takes_ipv4_too_unless_one_has_its_port() {
         let rows = [
             (r#"["[::]:443"]"#, vec![("[::]:443", false)]),
-            (r#"["[::]:443", "0.0.0.0:443"]"#, vec![("[::]:443", true), ("0.0.0.0:443", false)]),
-            (r#"["[::]:443", "0.0.0.0:8443"]"#, vec![("[::]:443", false), ("0.0.0.0:8443", false)]),
+            (
+                r#"["[::]:443", "0.0.0.0:443"]"#,
+                vec![("[::]:443", true), ("0.0.0.0:443", false)],
+            ),
+            (
+                r#"["[::]:443", "0.0.0.0:8443"]"#,
+                vec![("[::]:443", false), ("0.0.0.0:8443", false)],
+            ),
             (r#"["[::]:9464"]"#, vec![("[::]:9464", true)]),
             (r#"["[::1]:443"]"#, vec![("[::1]:443", true)]),
         ];

@@ -8,7 +8,8 @@ use crate::cli::shown;
 use crate::config::Config;
 use crate::dial::{self, DialError, Endpoint};
 use crate::plan::Plan;
-use crate::server::listen::{ListenError, listen};
+use crate::server::listen::{ListenError, Place, listen};
+use crate::server::listeners::wanted;
 use crate::tls::client::Offer;
 use crate::upstream::Target;
 

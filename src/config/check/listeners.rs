@@ -32,7 +32,11 @@ pub(super) fn check(config: &Config, root: &Node, problems: &mut Problems) {
 }
 
 fn empty(config: &Config, root: &Node, problems: &mut Problems) {
-    let main = (&config.server.listen, "server".to_owned(), vec!["server", "listen"]);
+    let main = (
+        &config.server.listen,
+        "server".to_owned(),
+        vec!["server", "listen"],
+    );
     let further = config.listeners.iter().map(|(name, one)| {
         let path = vec!["listener", name.as_str(), "listen"];
         (&one.listen, format!("listener.{name}"), path)
