@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -181,12 +181,17 @@ impl Site {
 
     /// Starts the program and waits until it says that it is ready.
     pub(crate) async fn run(&mut self) {
+        let mut command = portcullis();
+        command.arg("run").stdout(Stdio::null());
+        self.run_by(command).await;
+    }
+
+    /// The same through a command that becomes the program.
+    pub(crate) async fn run_by(&mut self, mut command: Command) {
         assert!(self.process.is_none(), "the site runs already");
         self.log.lock().clear();
-        let mut child = portcullis()
-            .arg("run")
+        let mut child = command
             .current_dir(self.folder())
-            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
