@@ -4,12 +4,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use http_body_util::BodyExt as _;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::harness::client::{content, request};
+use crate::harness::client::{collect, content, request};
 use crate::harness::site::free_port;
 use crate::harness::{Answer, Browser, Client, Person, Site, Upstream, eventually};
 
@@ -30,6 +32,17 @@ async fn get(client: &Client, name: &str, path: &str) -> Answer {
             asked.body(Default::default()).unwrap(),
         )
         .await
+}
+
+/// `None` when the connection went to a socket that is being given up.
+async fn try_get(client: &Client) -> Option<Answer> {
+    let stream = client.connect("app.test", &[b"http/1.1"]).await.ok()?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+    tokio::spawn(async move { drop(connection.await) });
+    let host = format!("app.test:{}", client.address.port());
+    let asked = http::Request::get("/").header("host", host);
+    let response = sender.send_request(asked.body(content("")).unwrap()).await;
+    Some(collect(response.ok()?).await)
 }
 
 async fn is_unknown(client: &Client, name: &str) -> bool {
@@ -309,15 +322,7 @@ async fn ipv4_and_ipv6_are_served_together_or_apart_as_written() {
             .await;
             if wanted {
                 let client = Client::new(address, &site.ca());
-                let answer = eventually("an answer", async || {
-                    let connected = client.connect("app.test", &[b"http/1.1"]).await.is_ok();
-                    if connected {
-                        Some(get(&client, "app", "/").await)
-                    } else {
-                        None
-                    }
-                })
-                .await;
+                let answer = eventually("an answer", async || try_get(&client).await).await;
                 assert_eq!(answer.status, 200, "{addresses:?} {ip}");
                 assert_eq!(upstream.last().header("x-forwarded-for"), Some(ip));
             }

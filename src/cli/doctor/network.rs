@@ -60,6 +60,9 @@ fn lock_holder(config: &Config) -> Option<u32> {
     name.starts_with("portcullis").then_some(pid)
 }
 
+/// The process that opens sockets for services before it starts them.
+const SERVICE_MANAGER: u32 = 1;
+
 fn listeners(config: &Config, found: &mut Vec<Examined>) {
     let ours = lock_holder(config);
     let operations = Place::alone(config.telemetry.operations.value);
@@ -75,6 +78,13 @@ fn listeners(config: &Config, found: &mut Vec<Examined>) {
             }) if ours == Some(holder.pid) => Examined::good(
                 "address",
                 format!("{address} is held by the Portcullis that runs"),
+            ),
+            Err(ListenError::Taken {
+                holder: Some(holder),
+                ..
+            }) if holder.pid == SERVICE_MANAGER => Examined::good(
+                "address",
+                format!("{address} is held by {}, which passes it on", holder.name),
             ),
             Err(error) => {
                 let command = remedy(&error);
