@@ -27,7 +27,7 @@ use crate::keys::random;
 use crate::limit;
 use crate::message::cookie::Found;
 use crate::message::{Body, CleanRequest, forwarded, security};
-use crate::plan::{Compiled, Plan};
+use crate::plan::{Compiled, Plan, RequestContext};
 use crate::route::Route;
 use crate::server::core::Core;
 use crate::store::User;
@@ -91,12 +91,11 @@ impl Site {
             version: "1.3",
             cipher: "TLS_AES_256_GCM_SHA384",
         };
-        let peer = Peer {
-            address: "198.51.100.7:50000".parse()?,
-            local: "192.0.2.80:443".parse()?,
-            listener: crate::base::MAIN_LISTENER.into(),
-            tls: Some(tls),
-        };
+        let peer = Peer::new(
+            "198.51.100.7:50000".parse()?,
+            "192.0.2.80:443".parse()?,
+            Some(tls),
+        );
         Ok(Self {
             core,
             plan,
@@ -135,9 +134,10 @@ impl Site {
     /// When it is refused, which no request of [`Site::ask`] should be.
     pub fn serve(&self, ask: Ask, memory: Memory) -> Result<(), Failure> {
         let (Ask(request), plan) = (ask, &*self.plan);
-        let facts = self.facts(request.headers());
+        let cx = RequestContext::new(self.facts(request.headers()), Arc::clone(&self.plan));
+        let facts = &cx.facts;
         let slot = self.core.audit.reserve()?;
-        let mut record = Record::open(slot, &request, &facts, plan, self.core.ledger.clone());
+        let mut record = Record::open(slot, &request, facts, plan, self.core.ledger.clone());
         let mut request = CleanRequest::admit(request, &facts.peer, &plan.message)?;
         record.admitted_message(&request, request.path());
         plan.limits.admit_address(facts.client).map_err(refused)?;
@@ -150,7 +150,7 @@ impl Site {
         request
             .settle_upgrade(&route.upgrades, &route.websocket_origins)
             .map_err(refused)?;
-        let authn = self.authenticate(request.headers(), request.host(), route, &facts)?;
+        let authn = self.authenticate(request.headers(), request.host(), route, facts)?;
         record.identified(&authn);
         let caller = limit::Caller {
             address: facts.client,
@@ -160,19 +160,14 @@ impl Site {
         plan.limits
             .admit_to_route(route.rate_limit.as_deref(), caller)
             .map_err(refused)?;
-        let asked = question(&authn, route, &request, &facts);
+        let asked = question(&authn, route, &request, facts);
         let decision = match memory {
             Memory::Used => plan.policies.decide(&asked),
             Memory::Bypassed => plan.policies.decide_afresh(&asked),
         };
         record.decided(&decision);
         let permit = decision.into_permit().map_err(refused)?;
-        self.carry(
-            request,
-            (authn.principal(), &permit),
-            (route, &facts),
-            record,
-        )
+        self.carry(request, (authn.principal(), &permit), (route, &cx), record)
     }
 
     /// The first step alone: what is malformed is refused, the rest has one reading.
@@ -237,28 +232,22 @@ impl Site {
         &self,
         request: CleanRequest,
         (principal, permit): (Option<&Arc<Principal>>, &Permit),
-        (route, facts): (&Route, &Facts),
+        (route, cx): (&Route, &RequestContext),
         mut record: Record,
     ) -> Result<(), Failure> {
-        let plan = &*self.plan;
+        let RequestContext { facts, plan, .. } = cx;
         let group = Arc::clone(plan.upstream_of(route).ok_or("no upstream")?);
         let destination = Destination {
             group: &group,
             preserve_host: route.preserve_host,
-            statements: statements(
-                &self.core.assertions,
-                principal,
-                route,
-                plan,
-                (facts.id, facts.now),
-            )?,
+            statements: statements(&self.core.assertions, principal, route, cx)?,
             ended: principal.map(|principal| principal.session.cancelled.clone()),
         };
         let admitted = record
             .admit(admission(permit, route, &request, facts))
             .now_or_never();
         let receipt = admitted.ok_or("the journal made the request wait")??;
-        let onward = request.onward(facts.client, &plan.message);
+        let onward = request.onward(facts.client, &facts.peer, &plan.message);
         drop(UpstreamRequest::build(onward, permit, receipt, destination));
         record.carried(&group.name, Some("http://127.0.0.1:3000"), None);
         record.answered(StatusCode::OK.as_u16(), AnsweredBy::Upstream);

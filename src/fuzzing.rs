@@ -34,7 +34,7 @@ pub fn admit_request(data: &[u8]) {
             .keys()
             .all(|name| !rules.reserved.contains(name.as_str()))
     );
-    let onward = clean.onward(peer.ip(), &rules);
+    let onward = clean.onward(peer.ip(), &peer, &rules);
     assert!(!onward.headers.contains_key("connection"));
     assert!(!onward.headers.contains_key("transfer-encoding"));
     assert_eq!(onward.headers.get_all("x-forwarded-for").iter().count(), 1);
@@ -141,16 +141,17 @@ pub fn proxy_header(data: &[u8]) {
 }
 
 fn peer() -> Option<Peer> {
-    Some(Peer {
-        address: "198.51.100.7:50000".parse().ok()?,
-        local: "192.0.2.80:443".parse().ok()?,
-        listener: crate::base::MAIN_LISTENER.into(),
-        tls: Some(TlsFacts {
-            server_name: Host::parse("app.example").ok()?,
-            version: "1.3",
-            cipher: "TLS_AES_128_GCM_SHA256",
-        }),
-    })
+    let tls = TlsFacts {
+        server_name: Host::parse("app.example").ok()?,
+        version: "1.3",
+        cipher: "TLS_AES_128_GCM_SHA256",
+    };
+    let (address, local) = ("198.51.100.7:50000", "192.0.2.80:443");
+    Some(Peer::new(
+        address.parse().ok()?,
+        local.parse().ok()?,
+        Some(tls),
+    ))
 }
 
 /// Reads a head as hyper does, body left out.

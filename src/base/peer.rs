@@ -1,9 +1,11 @@
 //! The facts of one connection.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use super::Host;
+use http::{HeaderName, HeaderValue, Version};
+
+use super::{Authority, Host};
 
 /// Name of the listeners at the addresses of `[server]` `listen` and `http_redirect`.
 pub(crate) const MAIN_LISTENER: &str = "default";
@@ -15,10 +17,25 @@ pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     /// Our end of it, or the balancer's that the client connected to.
     pub(crate) local: SocketAddr,
-    /// Name of the listener that took it.
-    pub(crate) listener: Arc<str>,
+    /// Name of the listener that took it; `None` is the main one.
+    listener: Option<Arc<str>>,
     /// `None` on the plain listener.
     pub(crate) tls: Option<TlsFacts>,
+    /// What upstreams are told about the connection, from its first request on.
+    pub(crate) statement: OnceLock<Statement>,
+}
+
+/// Header fields about where a request comes from, and what they were written from.
+///
+/// Most connections carry one client to one host, so the text is worth keeping.
+#[derive(Debug, Clone)]
+pub(crate) struct Statement {
+    pub(crate) client: IpAddr,
+    pub(crate) authority: Authority,
+    pub(crate) version: Version,
+    /// Our name in `Via`.
+    pub(crate) pseudonym: String,
+    pub(crate) fields: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// What the TLS handshake settled.
@@ -33,6 +50,28 @@ pub(crate) struct TlsFacts {
 }
 
 impl Peer {
+    /// A connection about which nothing has been said yet.
+    pub(crate) const fn new(address: SocketAddr, local: SocketAddr, tls: Option<TlsFacts>) -> Self {
+        Self {
+            address,
+            local,
+            listener: None,
+            tls,
+            statement: OnceLock::new(),
+        }
+    }
+
+    /// The same through a listener of its own.
+    pub(crate) fn through(mut self, listener: Option<Arc<str>>) -> Self {
+        self.listener = listener;
+        self
+    }
+
+    /// Name of the listener that took it.
+    pub(crate) fn listener(&self) -> &str {
+        self.listener.as_deref().unwrap_or(MAIN_LISTENER)
+    }
+
     /// The connection's remote address with an IPv4-mapped IPv6 form folded to IPv4.
     pub(crate) fn ip(&self) -> IpAddr {
         self.address.ip().to_canonical()

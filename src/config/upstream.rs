@@ -21,7 +21,7 @@ table! {
         /// HTTP versions offered to targets.
         http: Protocols = ["h1", "h2"], reload;
         /// Idle connections that each worker keeps per target.
-        keep: usize = 64, reload;
+        keep: usize = 512, reload;
         /// Targets tried when none of the request's bytes has been sent yet.
         connect_attempts: u32 = 2, reload;
         /// Verification of https targets. It cannot be turned off.

@@ -130,7 +130,7 @@ impl Gateway {
         let plan = self.shared.plan.load_full();
         let facts = self.facts(request.headers(), peer, &plan);
         let asked = Asked::of(&request);
-        let cx = RequestContext { facts, plan };
+        let cx = RequestContext::new(facts, plan);
         let guest = cx.plan.limits.enter(cx.facts.client);
         let slot = match self.shared.audit.reserve() {
             Ok(slot) => slot,
@@ -196,23 +196,24 @@ impl Gateway {
         cx: &RequestContext,
         record: &mut Record,
     ) -> Result<Carried, Refusal> {
-        let RequestContext { facts, plan } = cx;
+        let RequestContext { facts, plan, .. } = cx;
 
         let mut request = CleanRequest::admit(request, &facts.peer, &plan.message)?;
         record.admitted_message(&request, Portal::told_path(&request, plan));
         plan.limits.admit_address(facts.client)?;
         if facts.peer.tls.is_none() {
             return Ok(Carried::page(
-                plain::answer(&request, &facts.peer.listener, plan),
+                plain::answer(&request, facts.peer.listener(), plan),
                 record,
             ));
         }
-        let listener = &facts.peer.listener;
+        let listener = facts.peer.listener();
         if !plan.serves_on(request.host(), listener) {
             return Err(Refusal::NoRoute);
         }
         if Portal::owns(&request, plan) {
-            return Ok(self.own_page(request, cx, record).await);
+            // Boxed: requests that are carried would take the room for pages along.
+            return Ok(Box::pin(self.own_page(request, cx, record)).await);
         }
         let route = Arc::clone(
             plan.routes
@@ -331,21 +332,15 @@ impl Gateway {
         cx: &RequestContext,
         record: &mut Record,
     ) -> Result<Carried, Refusal> {
-        let RequestContext { facts, plan } = cx;
+        let RequestContext { facts, plan, .. } = cx;
         let Granted {
             authn,
             permit,
             route,
         } = granted;
         let principal = authn.principal();
-        let said = statements(
-            &self.shared.assertions,
-            principal,
-            route,
-            plan,
-            (facts.id, facts.now),
-        )
-        .map_err(|_key| Refusal::SignerUnavailable)?;
+        let said = statements(&self.shared.assertions, principal, route, cx)
+            .map_err(|_key| Refusal::SignerUnavailable)?;
         let group = Arc::clone(plan.upstream_of(route).ok_or(Refusal::NoRoute)?);
         let (name, patience) = (Arc::clone(&group.name), group.timeouts.first_byte);
         let destination = Destination {
@@ -359,7 +354,7 @@ impl Gateway {
             .await?;
         let opened = Opened::of(&request, granted, facts);
         let outgoing = UpstreamRequest::build(
-            request.onward(facts.client, &plan.message),
+            request.onward(facts.client, &facts.peer, &plan.message),
             permit,
             receipt,
             destination,
@@ -452,11 +447,8 @@ fn finish_head(response: &mut Response<Body>, cx: &RequestContext) {
         cx.facts.peer.tls.is_some(),
         &cx.plan.message,
     );
-    if let Ok(id) = HeaderValue::try_from(cx.facts.id.to_string()) {
-        response
-            .headers_mut()
-            .insert(cx.plan.config.server.headers.request_id.clone(), id);
-    }
+    let name = &cx.plan.config.server.headers.request_id;
+    response.headers_mut().insert(name, cx.id.clone());
 }
 
 /// An upstream's answer with its headers cleaned.

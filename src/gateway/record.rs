@@ -459,12 +459,7 @@ mod tests {
         let facts = Facts {
             id: RequestId::new(NOW, 1),
             now: NOW,
-            peer: Arc::new(Peer {
-                address,
-                local: address,
-                listener: crate::base::MAIN_LISTENER.into(),
-                tls: None,
-            }),
+            peer: Arc::new(Peer::new(address, address, None)),
             client: address.ip(),
         };
         let ledger = Ledger {

@@ -32,7 +32,7 @@ pub(super) struct Opened {
     method: String,
     host: Host,
     path: String,
-    listener: Arc<str>,
+    listener: String,
 }
 
 /// A stream that both sides agreed to.
@@ -55,7 +55,7 @@ impl Opened {
             method: request.method().as_str().to_owned(),
             host: request.host().clone(),
             path: request.path().to_owned(),
-            listener: Arc::clone(&facts.peer.listener),
+            listener: facts.peer.listener().to_owned(),
         })
     }
 

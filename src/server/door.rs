@@ -9,13 +9,14 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
+use crate::base::MAIN_LISTENER;
 use crate::tls;
 
 /// How connections to one address are taken.
 #[derive(Debug)]
 pub(crate) struct Door {
-    /// `default`, or NAME of `[listener.NAME]`.
-    pub(crate) name: Arc<str>,
+    /// NAME of `[listener.NAME]`; `None` is the main one.
+    pub(crate) name: Option<Arc<str>>,
     /// `None` on the plain listener, which speaks HTTP/1.1 only.
     pub(crate) tls: Option<Arc<tls::Server>>,
     /// Networks whose connections begin with a PROXY header, and only theirs.
@@ -23,6 +24,10 @@ pub(crate) struct Door {
 }
 
 impl Door {
+    pub(crate) fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(MAIN_LISTENER)
+    }
+
     /// `true` when a connection from `ip` must say whose it is.
     pub(crate) fn is_balancer(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();

@@ -267,7 +267,7 @@ impl Listeners {
         let proxies = further.map_or(&config.server.proxy_protocol, |one| &one.proxy_protocol);
         let own = named.get(wanted.listener).map(|(server, _profile)| server);
         Arc::new(Door {
-            name: wanted.listener.into(),
+            name: further.map(|one| one.name.as_str().into()),
             tls: wanted.secure.then(|| Arc::clone(own.unwrap_or(&self.main))),
             balancers: proxies.from.clone(),
         })

@@ -14,6 +14,9 @@ use crate::base::{Host, Reason};
 use crate::gateway::{Gateway, Shared};
 use crate::tasks::Tasks;
 
+/// Tasks that run before sockets are looked at again: all that are ready, so that what they send leaves together.
+const TASKS_PER_TURN: u32 = 1024;
+
 /// What every worker gets.
 #[derive(Debug, Clone)]
 pub(super) struct Worker {
@@ -40,6 +43,7 @@ impl Worker {
     fn start(self, number: usize, inbox: UnboundedReceiver<Handed>) -> io::Result<JoinHandle<()>> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            .event_interval(TASKS_PER_TURN)
             .build()?;
         std::thread::Builder::new()
             .name(format!("worker-{number}"))
@@ -85,8 +89,8 @@ async fn serve(accepted: Accepted, gateway: Gateway, tasks: Tasks) {
         let gateway = answering.clone();
         async move { gateway.serve(request, peer).await }
     };
-    let listener = Arc::clone(&accepted.door.name);
-    let knows = |name: &Host| gateway.shakes_hands(name, &listener);
+    let door = Arc::clone(&accepted.door);
+    let knows = |name: &Host| gateway.shakes_hands(name, door.name());
     let end = connection::serve(accepted, knows, &rules, &tasks, service).await;
     metrics.connections.dec();
     match end {

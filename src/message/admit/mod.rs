@@ -260,15 +260,8 @@ fn check_scheme(uri: &Uri, peer: &Peer) -> Result<(), AdmitError> {
 
 /// Reads an authority; the usual case, a host equal to the server name, allocates nothing.
 fn parse_authority(text: &str, expected: Option<&Host>) -> Result<Authority, AdmitError> {
-    if let Some(host) = expected
-        && let Some(head) = text.get(..host.as_str().len())
-        && head.eq_ignore_ascii_case(host.as_str())
-        && text.len() == head.len()
-    {
-        return Ok(Authority {
-            host: host.clone(),
-            port: None,
-        });
+    if let Some(authority) = expected.and_then(|host| Authority::of(host, text)) {
+        return Ok(authority);
     }
     Authority::parse(text).map_err(|_no_authority| AdmitError::HostMalformed)
 }
