@@ -28,8 +28,11 @@ async fn behind(site: &Site, header: &[u8]) -> std::io::Result<Wire> {
 async fn told(site: &Site, upstream: &Upstream, header: &[u8], fields: &str) -> String {
     let before = upstream.hits();
     let mut wire = behind(site, header).await.unwrap();
-    wire.send(format!("GET / HTTP/1.1\r\nHost: app.test\r\n{fields}\r\n"))
-        .await;
+    wire.send(format!(
+        "GET / HTTP/1.1\r\nHost: app.test:{}\r\n{fields}\r\n",
+        site.port
+    ))
+    .await;
     assert_eq!(wire.answer().await.status, 200, "{fields}");
     assert_eq!(upstream.hits(), before + 1);
     let seen = upstream.last();
@@ -177,7 +180,8 @@ async fn the_plain_listener_reads_headers_of_the_same_balancers() {
     site.run().await;
     let request = format!("GET / HTTP/1.1\r\nHost: app.test:{port}\r\n\r\n");
     let mut wire = Wire::new(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
-    wire.send(format!("{V1}{request}")).await;
+    let header = format!("PROXY TCP4 192.0.2.7 198.51.100.1 50000 {port}\r\n");
+    wire.send(header + &request).await;
     assert_eq!(wire.head().await.status, 308);
     let mut wire = Wire::new(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
     wire.send(request).await;
