@@ -190,4 +190,6 @@ async fn find_ends(accepted: &mut Accepted, deadline: Instant) -> Result<Ends, E
 }
 
 #[cfg(test)]
+mod passed_on;
+#[cfg(test)]
 mod tests;

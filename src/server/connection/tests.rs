@@ -29,7 +29,7 @@ use crate::tls::testing::{BOTH, TestPki};
 use crate::upstream::testing::{HELLO, Scripted, Step, group, upgrade};
 use crate::upstream::{Pools, TunnelEnd};
 
-const HOST: &str = "app.localhost";
+pub(super) const HOST: &str = "app.localhost";
 
 fn rules() -> Rules {
     Rules {
@@ -49,11 +49,11 @@ fn rules() -> Rules {
 }
 
 /// A running server that records how its connections ended.
-struct Site {
-    pki: TestPki,
-    address: SocketAddr,
-    tasks: Tasks,
-    gate: Arc<Gate>,
+pub(super) struct Site {
+    pub(super) pki: TestPki,
+    pub(super) address: SocketAddr,
+    pub(super) tasks: Tasks,
+    pub(super) gate: Arc<Gate>,
     ends: Arc<Mutex<Vec<&'static str>>>,
 }
 
@@ -67,7 +67,7 @@ impl Site {
     }
 
     /// Behind load balancers in these networks.
-    async fn behind<S, F>(balancers: &[IpNet], secure: bool, service: S) -> Self
+    pub(super) async fn behind<S, F>(balancers: &[IpNet], secure: bool, service: S) -> Self
     where
         S: Fn(Request<Incoming>, Arc<Peer>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
@@ -122,7 +122,7 @@ impl Site {
             .await
     }
 
-    async fn ended(&self, expected: &[&str]) {
+    pub(super) async fn ended(&self, expected: &[&str]) {
         for _ in 0..400 {
             if *self.ends.lock() == expected {
                 return;
@@ -137,7 +137,7 @@ impl Site {
     clippy::disallowed_methods,
     reason = "the test is the client, whom egress rules do not concern"
 )]
-async fn client(address: SocketAddr) -> TcpStream {
+pub(super) async fn client(address: SocketAddr) -> TcpStream {
     TcpStream::connect(address).await.unwrap()
 }
 
@@ -167,7 +167,7 @@ async fn hello(_request: Request<Incoming>, peer: Arc<Peer>) -> Response<Body> {
     Response::new(tls.into())
 }
 
-async fn text(response: Response<Incoming>) -> Bytes {
+pub(super) async fn text(response: Response<Incoming>) -> Bytes {
     read_at_most(response.into_body().into(), 1 << 20)
         .await
         .unwrap()
@@ -546,91 +546,4 @@ async fn an_upgrade_that_the_upstream_declines_is_an_ordinary_answer() {
     let forwarded = Pools::new(tasks).forward(outgoing).await.unwrap();
     assert!(forwarded.tunnel.is_none());
     assert_eq!(forwarded.response.status(), StatusCode::OK);
-}
-
-/// Tells whom the service sees, and which port was asked.
-async fn whose(_request: Request<Incoming>, peer: Arc<Peer>) -> Response<Body> {
-    Response::new(format!("{} {}", peer.ip(), peer.local.port()).into())
-}
-
-fn loopback() -> [IpNet; 1] {
-    ["127.0.0.0/8".parse().unwrap()]
-}
-
-/// Sends `pieces` one after the other, each taken by the kernel by itself, and asks over TLS behind them.
-async fn ask_behind(site: &Site, pieces: &[&[u8]]) -> std::io::Result<Bytes> {
-    let mut socket = client(site.address).await;
-    socket.set_nodelay(true)?;
-    for piece in pieces {
-        socket.write_all(piece).await?;
-    }
-    let name = ServerName::try_from(HOST).unwrap();
-    let stream = TlsConnector::from(Arc::new(site.pki.client(&["http/1.1"])))
-        .connect(name, socket)
-        .await?;
-    let (mut h1, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
-    site.tasks.spawn("client", connection);
-    let request = Request::get("/").header("host", HOST).body(Body::Empty);
-    Ok(text(h1.send_request(request.unwrap()).await.unwrap()).await)
-}
-
-const V1: &[u8] = b"PROXY TCP4 192.0.2.7 198.51.100.1 50000 443\r\n";
-const V2_V6: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24\
-    \x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x17\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x80\x12\x67\x20\xfb";
-const V2_LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
-
-#[tokio::test]
-async fn a_listed_balancer_says_whose_connection_it_is_however_its_bytes_arrive() {
-    let site = Site::behind(&loopback(), true, whose).await;
-    let own = format!("127.0.0.1 {}", site.address.port());
-    let rows: [(&[u8], &str); 4] = [
-        (V1, "192.0.2.7 443"),
-        (V2_V6, "2001:db8::17 8443"),
-        (V2_LOCAL, &own),
-        (b"PROXY UNKNOWN\r\n", &own),
-    ];
-    for (header, expected) in rows {
-        for cut in [0, 1, 5, 12, 13, header.len() - 1] {
-            let (first, rest) = header.split_at(cut);
-            let seen = ask_behind(&site, &[first, rest]).await.unwrap();
-            assert_eq!(seen, expected.as_bytes(), "{header:?} cut at {cut}");
-        }
-        let bytes: Vec<_> = header.chunks(1).collect();
-        assert_eq!(
-            ask_behind(&site, &bytes).await.unwrap(),
-            expected.as_bytes()
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_listed_balancer_without_a_header_is_closed_before_any_handshake() {
-    let site = Site::behind(&loopback(), true, whose).await;
-    let broken: [&[u8]; 3] = [
-        b"",
-        b"PROXY TCP4 1.1.1.1 2.2.2.2 1 2\n",
-        b"\r\n\r\n\0\r\nQUIT\n\x22\0\0\0",
-    ];
-    for (count, header) in (1..).zip(broken) {
-        assert!(ask_behind(&site, &[header]).await.is_err(), "{header:?}");
-        site.ended(&vec!["unannounced"; count]).await;
-    }
-    // Silence, and an end inside the header.
-    let _silent = client(site.address).await;
-    site.ended(&["unannounced"; 4]).await;
-    let mut half = client(site.address).await;
-    half.write_all(&V1[..20]).await.unwrap();
-    half.shutdown().await.unwrap();
-    site.ended(&["unannounced"; 5]).await;
-    assert_eq!(site.gate.open(), 0);
-}
-
-#[tokio::test]
-async fn a_header_from_anybody_else_is_no_tls() {
-    let elsewhere: [IpNet; 1] = ["10.0.0.0/8".parse().unwrap()];
-    let site = Site::behind(&elsewhere, true, whose).await;
-    assert!(ask_behind(&site, &[V1]).await.is_err());
-    site.ended(&["handshake"]).await;
-    let seen = ask_behind(&site, &[]).await.unwrap();
-    assert!(seen.starts_with(b"127.0.0.1 "));
 }
