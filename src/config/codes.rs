@@ -125,6 +125,7 @@ codes! {
     "PC2311", "a policy forbids without saying why", "The person who is refused reads @reason. Without it they only learn that they were refused.";
     "PC2312", "a permit for everyone", "A permit that names neither who, nor what, nor where opens every app to everyone who signed in.";
     "PC2313", "paths that a server may read differently", "The route admits kinds of paths that servers understand differently (`path_allows`), and a policy decides by path. Check that the server reads such paths as the policy does.";
+    "PC2314", "a path with capitals where case does not count", "The servers of the route's upstream ignore case (`case_insensitive`), so policies see the path in lower case. One that names a path with capitals never applies: as a permit it is useless, as a forbid harmless.";
     "PC2401", "nobody can open an app", "Nothing is open by default: the route has no `allow`, and no permit names it or one of its labels.";
     "PC2501", "a policy test failed", "The rules decide a case differently than its test expects. A reload with a failing test is refused and the old rules stay in force. Either the rules or the expectation is wrong: `policy explain` shows who decided.";
     "PC2502", "a policy test that cannot be read", "The case misses something, or says it in a way that has no meaning. The message says which.";
@@ -139,6 +140,8 @@ codes! {
     "PC3109", "a certificate that expires soon", "Renew it now; changed files are noticed without a restart.";
     "PC3110", "a weak certificate", "Its key or signature is below what Mozilla's guideline 6.0 wants for this profile.";
     "PC3111", "the internal authority cannot be used", "The files of the internal authority in the data folder are damaged or cannot be written.";
+    "PC4101", "password hashes that are cheap to guess",
+        "Whoever steals the database guesses at the passwords in it on hardware made for it. The memory and the passes of one check decide how many guesses a day that gives. Portcullis does not go below what OWASP's Password Storage Cheat Sheet asks for.";
     "PC5101", "http to another machine",
         "What travels there can be read and changed by everyone between, cookies and personal data included. Give the upstream a certificate and use https; or reach it on loopback or a Unix socket; or say `cleartext = true` on the upstream, which the posture report then lists.";
     "PC5102", "an upstream without targets", "At least one server must be there.";

@@ -10,7 +10,7 @@ use super::denial;
 use super::refusal::{self, Refusal};
 use crate::authn::BadCredential;
 use crate::base::{Fault, Reason};
-use crate::message::{AdmitError, Body, navigation, security};
+use crate::message::{AdmitError, Body, extended, navigation, security};
 use crate::pages::{self, Failed, Frame, Mishap, Moment, Page as _, Style};
 use crate::plan::RequestContext;
 use crate::portal::Portal;
@@ -21,6 +21,7 @@ const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 /// What has to be remembered of a request until it is answered.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
+    /// As it is judged: GET for a WebSocket over HTTP/2.
     pub(super) method: Method,
     version: Version,
     /// As sent, for the way back after sign-in; nothing is decided on it.
@@ -41,7 +42,7 @@ impl Asked {
             cookies.append(COOKIE, value.clone());
         }
         Self {
-            method: request.method().clone(),
+            method: extended::method(request),
             version: request.version(),
             uri: request.uri().clone(),
             host: headers.get(HOST).cloned(),

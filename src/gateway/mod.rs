@@ -4,6 +4,7 @@
 //! (`docs/request-path.md`). One gateway per worker: it owns that worker's upstream connections and shares the rest.
 
 pub(crate) mod answer;
+mod again;
 mod denial;
 pub(crate) mod identity;
 mod plain;
@@ -19,6 +20,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
+use self::again::Overseer;
 use self::answer::Asked;
 use self::identity::statements;
 use self::record::{Ledger, Record, admission};
@@ -34,6 +36,7 @@ use crate::config::Limits;
 use crate::keys::random;
 use crate::limit::{self, TooFast};
 use crate::message::cookie::Found;
+use crate::message::upgrade::UpgradeRefused;
 use crate::message::watch::Watched;
 use crate::message::{AdmitError, Body, CleanRequest, forwarded, security};
 use crate::plan::{Plan, RequestContext};
@@ -67,6 +70,8 @@ pub(crate) struct Gateway {
 struct Carried {
     response: Response<Body>,
     stream: Option<Stream>,
+    /// The answer is the upstream's, so sending it needs the permission to its end.
+    permitted: bool,
 }
 
 /// Who may go where, and the proof.
@@ -213,7 +218,7 @@ impl Gateway {
         }
         if Portal::owns(&request, plan) {
             // Boxed: requests that are carried would take the room for pages along.
-            return Ok(Box::pin(self.own_page(request, cx, record)).await);
+            return Box::pin(self.own_page(request, cx, record)).await;
         }
         let route = Arc::clone(
             plan.routes
@@ -221,7 +226,7 @@ impl Gateway {
                 .ok_or(Refusal::NoRoute)?,
         );
         record.matched(&route, &request);
-        admit_to(&route, &mut request)?;
+        admit_path(&route, &request)?;
 
         let authn = self.authenticate(&request, facts, &route, plan)?;
         record.identified(&authn);
@@ -245,6 +250,8 @@ impl Gateway {
                 principal,
             }))
         })?;
+        // Only now: what a route carries is for those who may know that it exists.
+        admit_to(&route, &mut request)?;
         let granted = Granted {
             authn: &authn,
             permit: &permit,
@@ -287,13 +294,16 @@ impl Gateway {
         request: CleanRequest,
         cx: &RequestContext,
         record: &mut Record,
-    ) -> Carried {
+    ) -> Result<Carried, Refusal> {
+        if request.is_extended_connect() {
+            return Err(UpgradeRefused::NotCarried.into());
+        }
         let page = self.shared.portal.serve(request, cx).await;
         if let Some(principal) = page.principal {
             record.identified(&Authn::Known(principal));
         }
         record.refused(page.reason);
-        Carried::answered(page.response, record)
+        Ok(Carried::answered(page.response, record))
     }
 
     fn authenticate(
@@ -315,12 +325,13 @@ impl Gateway {
             facts.now,
         );
         match found {
-            // A public route serves whoever has an old cookie as it serves a stranger.
-            Err(BadCredential::Unknown | BadCredential::Expired | BadCredential::Idle)
-                if route.public =>
-            {
-                Ok(Authn::Anonymous)
-            }
+            // A public route serves whoever has an old or garbled cookie as it serves a stranger.
+            Err(
+                BadCredential::Unknown
+                | BadCredential::Expired
+                | BadCredential::Idle
+                | BadCredential::Malformed,
+            ) if route.public => Ok(Authn::Anonymous),
             other => other,
         }
     }
@@ -381,7 +392,11 @@ impl Gateway {
             opened,
         });
         let response = clean(response, route, plan, record);
-        Ok(Carried { response, stream })
+        Ok(Carried {
+            response,
+            stream,
+            permitted: true,
+        })
     }
 
     /// The last touch on an answer, and the watch on its end.
@@ -395,6 +410,7 @@ impl Gateway {
         let Carried {
             mut response,
             stream,
+            permitted,
         } = carried;
         finish_head(&mut response, cx);
         if let Some(stream) = stream {
@@ -402,7 +418,8 @@ impl Gateway {
             return response;
         }
         let (head, body) = response.into_parts();
-        let mut watched = Watched::new(body, record);
+        let shared = (permitted && !body.is_end_stream()).then(|| Arc::clone(&self.shared));
+        let mut watched = Watched::new(body, Overseer { record, shared });
         if asked.expects_no_content(head.status) {
             watched = watched.without_content();
         }
@@ -427,6 +444,7 @@ impl Carried {
         Self {
             response,
             stream: None,
+            permitted: false,
         }
     }
 
@@ -482,7 +500,20 @@ fn log_carried(report: &Report, permit: &Permit, facts: &Facts) {
     );
 }
 
-/// What only the route knows of a message: its methods, its path classes, its bound, its upgrades.
+/// The kinds of paths that only the route admits; before the policies, which read the path. A hidden route looks like
+/// none.
+fn admit_path(route: &Route, request: &CleanRequest) -> Result<(), Refusal> {
+    let hidden = |error| {
+        if route.hidden {
+            Refusal::NoRoute
+        } else {
+            Refusal::Malformed(error)
+        }
+    };
+    route.admit_path(request).map_err(hidden)
+}
+
+/// What else only the route knows of a message: its methods, its bound, its upgrades.
 fn admit_to(route: &Route, request: &mut CleanRequest) -> Result<(), Refusal> {
     route.admit(request).map_err(|error| match error {
         AdmitError::MethodRefused => Refusal::MethodRefused(route.methods.clone()),

@@ -9,12 +9,12 @@ use tokio::net::TcpStream;
 use crate::harness::site::wait_for_exit;
 use crate::harness::{Site, Upstream};
 
-/// A command that becomes `portcullis run` with two sockets as descriptors 3 and 4, as systemd passes them.
+/// A command that becomes `portcullis` with two sockets as descriptors 3 and 4, as systemd passes them.
 fn passing(sockets: [&TcpListener; 2], process: &str) -> Command {
     let [first, second] = sockets.map(|socket| OwnedFd::from(socket.try_clone().unwrap()));
     let script = format!(
         "export LISTEN_FDS=2 LISTEN_PID={process} LISTEN_FDNAMES=public:further\n\
-         exec \"$0\" run 3<&0 4>&1 </dev/null >/dev/null"
+         exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null"
     );
     let mut command = Command::new("sh");
     command
@@ -63,7 +63,7 @@ async fn passed_sockets_are_served_by_every_worker_and_survive_reloads() {
     let mut site = prepare(&upstream, &[&one, &two]);
     // Clients may come before the program does: the socket is there already.
     let early = TcpStream::connect(&one).await.unwrap();
-    site.run_by(passing([&first, &second], "$$")).await;
+    site.run_with(passing([&first, &second], "$$")).await;
     drop(early);
     for _ in 0..8 {
         assert!(serves(&site, &one).await && serves(&site, &two).await);
@@ -85,6 +85,7 @@ async fn a_socket_that_the_configuration_does_not_have_keeps_the_program_from_st
     let ((first, one), (second, two)) = (socket(), socket());
     let site = prepare(&upstream, &[&one]);
     let mut child = passing([&first, &second], "$$")
+        .arg("run")
         .current_dir(site.folder())
         .stderr(Stdio::piped())
         .spawn()
@@ -100,6 +101,7 @@ async fn sockets_meant_for_another_process_are_left_alone() {
     let ((first, one), (second, _two)) = (socket(), socket());
     let site = prepare(&upstream, &[&one]);
     let mut child = passing([&first, &second], "1")
+        .arg("run")
         .current_dir(site.folder())
         .stderr(Stdio::piped())
         .spawn()

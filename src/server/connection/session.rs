@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{End, Rules};
 use crate::base::Peer;
+use crate::message::extended::Keep;
 use crate::message::wire::HeadBounds;
 use crate::server::activity::{Activity, Overdue, Patience, Tracked};
 use crate::server::guard::Guarded;
@@ -133,7 +134,8 @@ impl Session<'_> {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .keep_alive_interval(self.rules.h2_ping_interval)
-            .keep_alive_timeout(self.rules.h2_ping_timeout);
+            .keep_alive_timeout(self.rules.h2_ping_timeout)
+            .enable_connect_protocol();
         let speaking = builder.serve_connection(TokioIo::new(io), self.tracked(service));
         let mut speaking = Box::pin(speaking);
         let overdue = pin!(self.overdue(None, None));
@@ -162,8 +164,13 @@ impl Session<'_> {
         B: Body + Unpin + Send,
     {
         let (activity, peer) = (Arc::clone(&self.activity), Arc::clone(&self.peer));
-        service_fn(move |request| {
+        service_fn(move |mut request: Request<Incoming>| {
             let busy = activity.begin();
+            if request.method() == Method::CONNECT {
+                // The body that would tell the end is gone as soon as hyper has opened the stream.
+                let keep = Keep::new(activity.begin());
+                request.extensions_mut().insert(keep);
+            }
             // In a box: hyper keeps room for it from the first request on, and tasks would hold room for it several
             // times over.
             let answer = Box::pin(service(request, Arc::clone(&peer)));

@@ -387,7 +387,7 @@ async fn a_stream_may_begin_on_a_connection_that_had_rested() {
 
 #[tokio::test]
 async fn over_h2_many_large_answers_arrive_whole_and_a_drain_is_told_at_once() {
-    const LARGE: usize = 3 << 20;
+    const LARGE: usize = 300_000;
     let service = |request: Request<Incoming>, _peer| async move {
         let number = request.uri().path().trim_start_matches('/').parse::<u8>();
         Response::new(Body::from(vec![number.unwrap(); LARGE]))

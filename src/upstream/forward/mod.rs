@@ -307,15 +307,17 @@ impl Exchange<'_> {
         *response.version_mut() = Version::HTTP_11;
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(upgrade)) = (response.status(), rest.upgrade)
         {
+            let extended = upgrade.handshake.is_some();
             let tunnel = Tunnel {
                 client: upgrade.client,
                 upstream: hyper::upgrade::on(&mut response),
                 meter: self.meter,
                 ended: self.ended,
                 running,
+                keep: upgrade.keep,
             };
             return Ok(Forwarded {
-                response: answer::switching(response),
+                response: answer::switching(response, extended),
                 report,
                 tunnel: Some(tunnel),
             });

@@ -181,16 +181,15 @@ impl Site {
 
     /// Starts the program and waits until it says that it is ready.
     pub(crate) async fn run(&mut self) {
-        let mut command = portcullis();
-        command.arg("run").stdout(Stdio::null());
-        self.run_by(command).await;
+        self.run_with(portcullis()).await;
     }
 
-    /// The same through a command that becomes the program.
-    pub(crate) async fn run_by(&mut self, mut command: Command) {
+    /// The same, by a command that becomes the program when `run` is added to it.
+    pub(crate) async fn run_with(&mut self, mut program: Command) {
         assert!(self.process.is_none(), "the site runs already");
         self.log.lock().clear();
-        let mut child = command
+        let mut child = program
+            .arg("run")
             .current_dir(self.folder())
             .stderr(Stdio::piped())
             .spawn()

@@ -1,8 +1,10 @@
-//! The request path without a network, for `benches/request_path.rs`; nothing else may use it.
+//! The request path without a network, for the programs in `benches/`; nothing else may use it.
 //!
 //! Every part is the real one, opened as the server opens it: plan, sessions, policies, audit log. The steps are those of
 //! `gateway::respond`, in their order, up to the request that would go to the upstream; that request is made and dropped,
 //! and an answer of 1 KiB is recorded in its place.
+
+pub mod growth;
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -12,7 +14,8 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 
-use crate::audit::AnsweredBy;
+use crate::audit::tree::{FullTile, Tree, leaf_hash};
+use crate::audit::{AnsweredBy, RequestEntry, Told, Verdict};
 use crate::authn::cookie::Presented;
 use crate::authn::people::NewPerson;
 use crate::authn::session::live::SignInOrigin;
@@ -22,7 +25,7 @@ use crate::authn::{Authn, Method, Principal};
 use crate::authz::{AccessRequest, Action, Caller, Circumstances, Permit, Target};
 use crate::base::{Clock, Facts, Host, Peer, RequestId, TlsFacts};
 use crate::gateway::identity::statements;
-use crate::gateway::record::{Record, admission};
+use crate::gateway::record::{Record, admission, who};
 use crate::keys::random;
 use crate::limit;
 use crate::message::cookie::Found;
@@ -59,6 +62,24 @@ pub struct Known {
     route: Arc<Route>,
     authn: Authn,
     facts: Facts,
+}
+
+/// What the log is told of a request that has ended.
+#[derive(Debug, Clone)]
+pub struct Entry(Box<RequestEntry>);
+
+/// The log's Merkle tree by itself, in memory.
+#[derive(Debug, Default)]
+pub struct Leaves {
+    tree: Tree,
+    full: Vec<FullTile>,
+}
+
+impl Leaves {
+    /// Hashes `line` and adds it.
+    pub fn add(&mut self, line: &[u8]) {
+        self.tree.push(leaf_hash(line), &mut self.full);
+    }
 }
 
 /// An installation with one person, who is signed in on every host.
@@ -225,6 +246,60 @@ impl Site {
             Memory::Bypassed => self.plan.policies.decide_afresh(&asked),
         };
         decision.into_permit().is_ok()
+    }
+
+    /// The entry of a request that was served, as it is handed to the log's writer.
+    #[must_use]
+    pub fn entry(&self, known: &Known) -> Entry {
+        let Known {
+            request,
+            route,
+            authn,
+            facts,
+        } = known;
+        let decision = self
+            .plan
+            .policies
+            .decide(&question(authn, route, request, facts));
+        let header = |name| request.headers().get(name)?.to_str().ok();
+        let tls = facts.peer.tls.as_ref();
+        Entry(Box::new(RequestEntry {
+            id: facts.id,
+            received: facts.now,
+            decided: Some(facts.now),
+            first_byte: Some(facts.now),
+            ended: facts.now,
+            client: facts.client,
+            peer: facts.peer.ip(),
+            tls: tls.map(|tls| (tls.version, tls.cipher)),
+            who: authn.principal().map(|principal| who(principal)),
+            host: Some(request.host().as_str().to_owned()),
+            route: Some(route.name.clone()),
+            method: request.method().as_str().to_owned(),
+            protocol: "1.1",
+            path: Some(Told::clear(request.path())),
+            query: request.target().query().map(Told::clear),
+            user_agent: header("user-agent").map(str::to_owned),
+            verdict: Verdict::Allow,
+            policies: decision.policies().to_vec(),
+            reason: decision.reason(),
+            probe: None,
+            answered_by: AnsweredBy::Upstream,
+            upstream: Some(("behind".to_owned(), "http://127.0.0.1:3000".to_owned())),
+            status: StatusCode::OK.as_u16(),
+            request_bytes: 0,
+            response_bytes: ANSWER_BYTES,
+            config_hash: Arc::clone(&self.plan.config_hash),
+            policy_hash: Arc::clone(&self.plan.policy_hash),
+        }))
+    }
+
+    /// Renders and seals the line of an entry, which is the writer's work; nothing is written.
+    ///
+    /// # Errors
+    /// When the person's key cannot be had.
+    pub fn seal(&self, Entry(entry): Entry, number: u64) -> Result<Vec<u8>, Failure> {
+        Ok(self.core.audit.line_of(entry, number)?)
     }
 
     /// What follows a decision: identity, journal, the request for the upstream, the entry.
