@@ -419,7 +419,15 @@ impl Gateway {
         }
         let (head, body) = response.into_parts();
         let shared = (permitted && !body.is_end_stream()).then(|| Arc::clone(&self.shared));
-        let mut watched = Watched::new(body, Overseer { record, shared });
+        let peer = Arc::clone(&cx.facts.peer);
+        let mut watched = Watched::new(
+            body,
+            Overseer {
+                record,
+                shared,
+                peer,
+            },
+        );
         if asked.expects_no_content(head.status) {
             watched = watched.without_content();
         }
