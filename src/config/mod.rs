@@ -11,6 +11,7 @@ mod codes;
 mod collections;
 mod include;
 mod later;
+mod listener;
 mod load;
 mod nearest;
 mod problem;
@@ -41,6 +42,7 @@ pub(crate) use audit::{Audit, Durability, Format, Level, OnFailure, Telemetry};
 pub(crate) use auth::{Auth, PasswordCost, Session};
 pub(crate) use check::DEFAULT_TENANT;
 pub(crate) use codes::find as find_code;
+pub(crate) use listener::Listener;
 pub(crate) use load::{Loaded, compile, load, locate};
 pub(crate) use nearest::{Candidates, find as nearest};
 pub(crate) use problem::{Problem, Problems, Severity};
@@ -70,6 +72,8 @@ pub(crate) struct Config {
     /// Every file that was read, the first one first; what the hash in the log is made of.
     pub(crate) sources: Vec<Source>,
     pub(crate) server: Server,
+    /// By name; `[server]` `listen` is not among them.
+    pub(crate) listeners: BTreeMap<String, Listener>,
     pub(crate) tls: Tls,
     pub(crate) storage: Storage,
     pub(crate) auth: Auth,
@@ -145,6 +149,8 @@ table! {
         include: Vec<Spanned<String>> = [], reload;
         /// Where Portcullis listens and what it calls itself.
         server: Server = required, reload;
+        /// Further addresses with rules of their own.
+        listener: BTreeMap<String, Listener> = {}, reload;
         /// TLS towards clients.
         tls: Tls = {}, reload;
         /// State that outlives the process.

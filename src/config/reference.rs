@@ -10,6 +10,8 @@ pub(super) const TABLES: &[&TableDoc] = &[
     &super::server::Limits::DOC,
     &super::server::HeaderNames::DOC,
     &super::server::Branding::DOC,
+    &super::listener::ProxyProtocol::DOC,
+    &super::listener::Listener::DOC,
     &super::tls::Tls::DOC,
     &super::tls::CertificateFile::DOC,
     &super::tls::Hsts::DOC,

@@ -31,6 +31,8 @@ table! {
         tenant: Spanned<String> = "default", reload;
         /// Words that policies can name: `Label::"..."`.
         labels: Vec<Spanned<String>> = [], reload;
+        /// Names of the `[listener.NAME]` that serve it, and `"default"` for the addresses of `[server]`. An empty list means `"default"` alone.
+        listeners: Vec<Spanned<String>> = [], reload;
         /// Name of the `[upstream.NAME]` behind. Either this or `to`.
         upstream: Spanned<String> = none, reload;
         /// The server behind, when it needs no options: makes an upstream with the route's name.

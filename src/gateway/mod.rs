@@ -32,7 +32,7 @@ use crate::authn::cookie::Presented;
 use crate::authn::session::rules::SessionRules;
 use crate::authn::{Authenticator, Authn, BadCredential};
 use crate::authz::{AccessRequest, Action, Caller, Circumstances, Permit, Target};
-use crate::base::{Facts, Peer, Reason, RequestId};
+use crate::base::{Facts, Host, Peer, Reason, RequestId};
 use crate::config::Limits;
 use crate::keys::random;
 use crate::limit::{self, TooFast};
@@ -101,6 +101,11 @@ impl Gateway {
     /// What refusals say that the connection makes before there is a request.
     pub(crate) fn transport_security(&self) -> HeaderValue {
         self.shared.plan.load().message.hsts.clone()
+    }
+
+    /// `true` when a TLS handshake for this name may go on at this listener.
+    pub(crate) fn shakes_hands(&self, name: &Host, listener: &str) -> bool {
+        self.shared.plan.load().shakes_hands(name, listener)
     }
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
@@ -206,7 +211,14 @@ impl Gateway {
         record.admitted_message(&request, Portal::told_path(&request, plan));
         plan.limits.admit_address(facts.client)?;
         if facts.peer.tls.is_none() {
-            return Ok(Carried::page(plain::answer(&request, plan), record));
+            return Ok(Carried::page(
+                plain::answer(&request, facts.peer.listener(), plan),
+                record,
+            ));
+        }
+        let listener = facts.peer.listener();
+        if !plan.serves_on(request.host(), listener) {
+            return Err(Refusal::NoRoute);
         }
         if Portal::owns(&request, plan) {
             // Boxed: requests that are carried would take the room for pages along.
@@ -214,7 +226,7 @@ impl Gateway {
         }
         let route = Arc::clone(
             plan.routes
-                .find(request.host(), request.path())
+                .find_on(request.host(), request.path(), listener)
                 .ok_or(Refusal::NoRoute)?,
         );
         record.matched(&route, &request);
@@ -431,7 +443,15 @@ impl Gateway {
         }
         let (head, body) = response.into_parts();
         let shared = (permitted && !body.is_end_stream()).then(|| Arc::clone(&self.shared));
-        let mut watched = Watched::new(body, Overseer { record, shared });
+        let peer = Arc::clone(&cx.facts.peer);
+        let mut watched = Watched::new(
+            body,
+            Overseer {
+                record,
+                shared,
+                peer,
+            },
+        );
         if asked.expects_no_content(head.status) {
             watched = watched.without_content();
         }

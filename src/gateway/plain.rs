@@ -10,10 +10,10 @@ use crate::message::{Body, CleanRequest};
 use crate::plan::Plan;
 
 /// 308 to the same address on https, or 403.
-pub(crate) fn answer(request: &CleanRequest, plan: &Plan) -> Response<Body> {
+pub(crate) fn answer(request: &CleanRequest, listener: &str, plan: &Plan) -> Response<Body> {
     let safe = matches!(*request.method(), Method::GET | Method::HEAD);
     if safe
-        && plan.serves(request.host())
+        && plan.serves_on(request.host(), listener)
         && let Some(location) = secure_form(request, plan)
     {
         let mut response = Response::new(Body::Empty);

@@ -5,6 +5,7 @@
 
 mod answers;
 mod groups;
+mod listeners;
 mod routes;
 mod values;
 
@@ -21,6 +22,7 @@ pub(crate) const DEFAULT_TENANT: &str = "default";
 pub(super) fn complete(config: &mut Config, root: &Node, problems: &mut Problems) {
     routes::complete(config, root, problems);
     upstreams(config, root, problems);
+    listeners::check(config, root, problems);
     values::check(config, root, problems);
     answers::check(config, root, problems);
     groups::check(&config.groups, problems);

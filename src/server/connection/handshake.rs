@@ -16,10 +16,11 @@ use crate::tls;
 /// TLS record: fatal alert `unrecognized_name` (RFC 6066 section 3), before any key exists.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
-/// Shakes hands with a client; nothing here limits how long that takes.
+/// Shakes hands with a client that asks for a name that `knows` knows; nothing here limits how long that takes.
 pub(super) async fn handshake(
     socket: TcpStream,
     tls: &tls::Server,
+    knows: impl Fn(&Host) -> bool,
 ) -> Result<(TlsStream<TcpStream>, TlsFacts), End> {
     let mut start = LazyConfigAcceptor::new(Acceptor::default(), socket)
         .await
@@ -28,7 +29,7 @@ pub(super) async fn handshake(
         .client_hello()
         .server_name()
         .and_then(|name| Host::parse(name).ok())
-        .filter(|name| tls.certificates().covers(name));
+        .filter(|name| tls.certificates().covers(name) && knows(name));
     let Some(server_name) = name else {
         // Best effort: the connection ends either way.
         if let Err(error) = start.io.write_all(&UNRECOGNIZED_NAME).await {
