@@ -414,7 +414,11 @@ async fn over_h2_many_large_answers_arrive_whole_and_a_drain_is_told_at_once() {
     assert_eq!(site.tasks.drain(Duration::from_secs(5)).await, 0);
     assert!(end.await.unwrap());
     drop(h2);
-    assert_eq!(*site.ends.lock(), ["closed"]);
+    // The client may close before it has taken our last word, which the system then reports to us.
+    assert!(matches!(
+        *site.ends.lock().as_slice(),
+        ["closed" | "broken"]
+    ));
 }
 
 #[tokio::test]
