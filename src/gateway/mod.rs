@@ -41,6 +41,7 @@ use crate::portal::{Assertions, Portal};
 use crate::route::Route;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
+use crate::tls::Challenges;
 use crate::upstream::request::Destination;
 use crate::upstream::{Pools, Report, UpstreamRequest};
 
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) assertions: Arc<Assertions>,
     pub(crate) portal: Portal,
+    pub(crate) challenges: Arc<Challenges>,
     pub(crate) ledger: Ledger,
 }
 
@@ -197,7 +199,8 @@ impl Gateway {
         record.admitted_message(&request, Portal::told_path(&request, plan));
         plan.limits.admit_address(facts.client)?;
         if facts.peer.tls.is_none() {
-            return Ok(Carried::page(plain::answer(&request, plan), record));
+            let answer = plain::answer(&request, plan, &self.shared.challenges);
+            return Ok(Carried::page(answer, record));
         }
         if Portal::owns(&request, plan) {
             return Ok(self.own_page(request, cx, record).await);

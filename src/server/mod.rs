@@ -27,6 +27,7 @@ use self::core::{Core, OpenCoreError};
 use self::listen::{ListenError, listen};
 use self::reload::Reloader;
 use self::worker::{Listeners, Worker};
+use crate::acme::{Keeper, KeeperError};
 use crate::admin::socket::{ControlSocket, SocketError};
 use crate::audit::{Action, Actor, SecurityEvent};
 use crate::base::Clock;
@@ -51,6 +52,8 @@ pub(crate) enum StartError {
     Tls(#[from] tls::server::TlsSetupError),
     #[error(transparent)]
     Socket(#[from] SocketError),
+    #[error(transparent)]
+    Certificates(#[from] KeeperError),
     #[error("the process cannot set itself up: {0}")]
     Process(#[from] io::Error),
 }
@@ -61,6 +64,7 @@ pub(crate) struct Server {
     core: Arc<Core>,
     tls: Arc<tls::Server>,
     reloader: Arc<Reloader>,
+    keeper: Arc<Keeper>,
     secure: Vec<Vec<TcpListener>>,
     plain: Vec<Vec<TcpListener>>,
     operations: TcpListener,
@@ -94,12 +98,14 @@ impl Server {
             .next()
             .ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
         let core = Arc::new(Core::open(plan, clock)?);
+        let keeper = Arc::new(Keeper::open(core.keeper_parts(&tls))?);
         let socket = ControlSocket::open(&core.plan.load().config.server.admin_socket)?;
         let reloader = Arc::new(Reloader::new(path, Arc::clone(&core), Arc::clone(&tls)));
         Ok(Self {
             core,
             tls,
             reloader,
+            keeper,
             secure,
             plain,
             operations,
@@ -144,6 +150,7 @@ impl Server {
             core,
             tls,
             reloader,
+            keeper,
             secure,
             plain,
             operations,
@@ -158,7 +165,7 @@ impl Server {
             plan.config.server.max_connections_per_address,
         );
         let worker = Worker {
-            shared: Arc::new(shared(&core)),
+            shared: Arc::new(shared(&core, &tls)),
             tls: Arc::clone(&tls),
             gate,
             tasks: tasks.clone(),
@@ -178,6 +185,7 @@ impl Server {
                 core: Arc::clone(&core),
                 tls,
                 reloader,
+                keeper,
                 tasks: tasks.clone(),
                 stop,
             },
@@ -210,7 +218,7 @@ pub(crate) struct Addresses {
 }
 
 /// What all workers have of the core.
-fn shared(core: &Core) -> Shared {
+fn shared(core: &Core, tls: &tls::Server) -> Shared {
     Shared {
         plan: Arc::clone(&core.plan),
         audit: Arc::clone(&core.audit),
@@ -222,6 +230,7 @@ fn shared(core: &Core) -> Shared {
             Arc::clone(&core.assertions),
             Arc::clone(&core.ledger.metrics),
         ),
+        challenges: Arc::clone(tls.challenges()),
         ledger: core.ledger.clone(),
     }
 }
@@ -241,7 +250,7 @@ fn tls_server(
 ) -> Result<tls::Server, StartError> {
     let now = clock.now();
     let config = &plan.config;
-    let loaded = Wanted::of(config, now)
+    let loaded = Wanted::of(config, Arc::default(), now)
         .map_err(|finding| vec![finding])
         .and_then(|wanted| Certificates::load(wanted, now).map_err(|Rejected(findings)| findings));
     let (certificates, findings) = match loaded {

@@ -54,7 +54,30 @@ impl std::fmt::Display for Name {
 pub(crate) struct Loaded {
     pub(crate) key: Arc<CertifiedKey>,
     pub(crate) names: Vec<Name>,
+    pub(crate) not_before: Timestamp,
     pub(crate) not_after: Timestamp,
+    pub(crate) origin: Origin,
+}
+
+/// Where a certificate came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A file that the configuration names.
+    File,
+    /// Our own authority.
+    Internal,
+    /// An authority, by ACME.
+    Acme,
+}
+
+impl Origin {
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::File => "files",
+            Self::Internal => "internal",
+            Self::Acme => "acme",
+        }
+    }
 }
 
 /// What is wrong with a certificate or its key.
@@ -171,7 +194,7 @@ pub(super) fn load(
     findings: &mut Vec<Finding>,
 ) -> Option<Loaded> {
     match read(cert, key).and_then(|(chain, key)| check(cert, chain, &key, profile)) {
-        Ok((loaded, not_before)) => {
+        Ok(loaded) => {
             let path = || cert.to_path_buf();
             if loaded.not_after <= now {
                 findings.push(Finding::Expired {
@@ -180,10 +203,10 @@ pub(super) fn load(
                 });
                 return None;
             }
-            if not_before > now {
+            if loaded.not_before > now {
                 findings.push(Finding::NotYetValid {
                     path: path(),
-                    until: not_before,
+                    until: loaded.not_before,
                 });
             } else if loaded.not_after < now.plus(EXPIRES_SOON) {
                 findings.push(Finding::ExpiresSoon {
@@ -214,13 +237,13 @@ fn read(cert: &Path, key: &Path) -> Result<Pair, Finding> {
     Ok((chain, key))
 }
 
-/// Checks all that does not depend on the time; gives the certificate and the start of its validity.
+/// Checks all that does not depend on the time.
 pub(super) fn check(
     path: &Path,
     chain: Vec<CertificateDer<'static>>,
     key: &PrivateKeyDer<'_>,
     profile: Profile,
-) -> Result<(Loaded, Timestamp), Finding> {
+) -> Result<Loaded, Finding> {
     let leaf = chain
         .first()
         .ok_or_else(|| Finding::Empty(path.to_path_buf()))?
@@ -239,15 +262,13 @@ pub(super) fn check(
         .keys_match()
         .map_err(|_differ| Finding::KeyMismatch(path.to_path_buf()))?;
     let validity = parsed.validity();
-    let loaded = Loaded {
+    Ok(Loaded {
         key: Arc::new(certified),
         names,
+        not_before: Timestamp::from_secs(validity.not_before.timestamp()),
         not_after: Timestamp::from_secs(validity.not_after.timestamp()),
-    };
-    Ok((
-        loaded,
-        Timestamp::from_secs(validity.not_before.timestamp()),
-    ))
+        origin: Origin::File,
+    })
 }
 
 /// RSA below 2048 bits and SHA-1 signatures are refused; `modern` takes no RSA at all.

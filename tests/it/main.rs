@@ -22,6 +22,7 @@
 )]
 
 mod access_matrix;
+mod acme;
 mod apps;
 mod audit_log;
 mod audit_reading;

@@ -20,8 +20,8 @@ use rustls::server::Acceptor;
 use rustls::{CipherSuite, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use super::accept::Accepted;
 use super::activity::{Activity, Counted, Overdue, Patience, Tracked};
@@ -32,11 +32,14 @@ use crate::message::AdmitError;
 use crate::message::wire::HeadBounds;
 use crate::tasks::Tasks;
 use crate::tls;
+use crate::tls::challenge;
 
 /// How long an idle connection that was told to end may take to do so.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// TLS record: fatal alert `unrecognized_name` (RFC 6066 section 3), before any key exists.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+/// TLS record: fatal alert `no_application_protocol` (RFC 7301 section 3.2).
+const NO_APPLICATION_PROTOCOL: [u8; 7] = [21, 3, 3, 0, 2, 2, 120];
 /// What one stream or connection may have under way unread (RFC 9113 section 5.2).
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
@@ -90,6 +93,10 @@ pub(crate) enum End {
     Idle,
     /// The client asked for a name that no certificate covers, or for none.
     UnknownName,
+    /// An authority saw that a name leads to us (RFC 8737); there is nothing more to such a connection.
+    Proved(Host),
+    /// A proof was asked for that nobody presents.
+    NothingToProve,
     /// The TLS handshake failed.
     Handshake(std::io::Error),
     HandshakeTimeout,
@@ -180,16 +187,16 @@ async fn handshake(
     let mut start = LazyConfigAcceptor::new(Acceptor::default(), socket)
         .await
         .map_err(End::Handshake)?;
+    if challenge::asks(&start.client_hello()) {
+        return Err(prove(start, tls).await);
+    }
     let name = start
         .client_hello()
         .server_name()
         .and_then(|name| Host::parse(name).ok())
         .filter(|name| tls.certificates().covers(name));
     let Some(server_name) = name else {
-        // Best effort: the connection ends either way.
-        if let Err(error) = start.io.write_all(&UNRECOGNIZED_NAME).await {
-            tracing::debug!(%error, "a connection was gone before the alert");
-        }
+        alert(&mut start.io, &UNRECOGNIZED_NAME).await;
         return Err(End::UnknownName);
     };
     let stream = start
@@ -208,6 +215,39 @@ async fn handshake(
             .map_or("unknown", |suite| iana_name(suite.suite())),
     };
     Ok((stream, facts))
+}
+
+/// Best effort: the connection ends either way.
+async fn alert(socket: &mut TcpStream, record: &[u8]) {
+    if let Err(error) = socket.write_all(record).await {
+        tracing::debug!(%error, "a connection was gone before the alert");
+    }
+}
+
+/// Completes the handshake of TLS-ALPN-01 for a name that is being proved, and ends it (RFC 8737 section 3).
+async fn prove(mut start: StartHandshake<TcpStream>, tls: &tls::Server) -> End {
+    let hello = start.client_hello();
+    let host = hello
+        .server_name()
+        .filter(|_| challenge::asks_alone(&hello))
+        .and_then(|name| Host::parse(name).ok());
+    let presented = host.and_then(|host| {
+        let config = tls.challenges().tls(&host)?;
+        Some((host, config))
+    });
+    let Some((host, config)) = presented else {
+        alert(&mut start.io, &NO_APPLICATION_PROTOCOL).await;
+        return End::NothingToProve;
+    };
+    match start.into_stream(config).await {
+        Ok(mut stream) => {
+            if let Err(error) = stream.shutdown().await {
+                tracing::debug!(%error, "a validating authority was gone before the end");
+            }
+            End::Proved(host)
+        }
+        Err(error) => End::Handshake(error),
+    }
 }
 
 /// rustls spells the three TLS 1.3 suites its own way.

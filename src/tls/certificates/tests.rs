@@ -41,6 +41,7 @@ fn write_valid(
 fn wanted(files: Vec<(PathBuf, PathBuf)>, hosts: &[&str]) -> Wanted {
     Wanted {
         source: Source::Files(files),
+        shelf: std::sync::Arc::default(),
         profile: Profile::Intermediate,
         hosts: hosts.iter().map(|host| name(host)).collect(),
         recheck: std::time::Duration::from_secs(1),
