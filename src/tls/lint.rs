@@ -10,6 +10,7 @@ use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use x509_parser::error::X509Error;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::public_key::PublicKey;
@@ -110,6 +111,8 @@ pub(crate) enum Finding {
     ExpiresSoon { path: PathBuf, at: Timestamp },
     #[error("the certificate `{}` is for {name}; no route uses that name", path.display())]
     NameUnused { path: PathBuf, name: String },
+    #[error("in `{}`, certificate {position} of the chain did not sign the one before it", path.display())]
+    ChainBroken { path: PathBuf, position: usize },
     #[error("no certificate is for {0}")]
     HostUncovered(Host),
     #[error("the internal certificate authority cannot be used: {0}")]
@@ -131,6 +134,7 @@ impl Finding {
             Self::ExpiresSoon { .. } => "PC3109",
             Self::Weak(_) | Self::RsaInModern(_) => "PC3110",
             Self::InternalCa(_) => "PC3111",
+            Self::ChainBroken { .. } => "PC3112",
         }
     }
 
@@ -138,7 +142,10 @@ impl Finding {
     pub(crate) const fn is_error(&self) -> bool {
         !matches!(
             self,
-            Self::ExpiresSoon { .. } | Self::NameUnused { .. } | Self::NotYetValid { .. }
+            Self::ExpiresSoon { .. }
+                | Self::NameUnused { .. }
+                | Self::NotYetValid { .. }
+                | Self::ChainBroken { .. }
         )
     }
 
@@ -150,6 +157,7 @@ impl Finding {
             | Self::NotYetValid { path, .. }
             | Self::ExpiresSoon { path, .. }
             | Self::NameUnused { path, .. }
+            | Self::ChainBroken { path, .. }
             | Self::Empty(path)
             | Self::Unusable(path)
             | Self::KeyUnusable(path)
@@ -181,6 +189,9 @@ impl Finding {
             Self::RsaInModern(_) => "use an ECDSA certificate, or the profile `intermediate`",
             Self::NameUnused { .. } => "correct the host of the route, or drop the certificate",
             Self::HostUncovered(_) => "add a certificate that names this host",
+            Self::ChainBroken { .. } => {
+                "put the leaf first, then each certificate that signed the one before"
+            }
             Self::InternalCa(_) => "check the folder `ca` below the data folder",
         }
     }
@@ -196,6 +207,12 @@ pub(super) fn load(
     match read(cert, key).and_then(|(chain, key)| check(cert, chain, &key, profile)) {
         Ok(loaded) => {
             let path = || cert.to_path_buf();
+            if let Some(position) = broken_at(&loaded.key.cert) {
+                findings.push(Finding::ChainBroken {
+                    path: path(),
+                    position,
+                });
+            }
             if loaded.not_after <= now {
                 findings.push(Finding::Expired {
                     path: path(),
@@ -221,6 +238,27 @@ pub(super) fn load(
             None
         }
     }
+}
+
+/// The place, counted from one, of the first certificate of a chain that did not sign the one before it.
+fn broken_at(chain: &[CertificateDer<'_>]) -> Option<usize> {
+    let mut signed: Option<X509Certificate<'_>> = None;
+    for (index, der) in chain.iter().enumerate() {
+        let place = index.saturating_add(1);
+        let Ok((_rest, signer)) = X509Certificate::from_der(der) else {
+            return Some(place);
+        };
+        if let Some(signed) = signed {
+            let verified = signed.verify_signature(Some(signer.public_key()));
+            // An algorithm that is unknown here may be known to browsers; the names must fit all the same.
+            let forged = matches!(verified, Err(X509Error::SignatureVerificationError));
+            if forged || signed.issuer() != signer.subject() {
+                return Some(place);
+            }
+        }
+        signed = Some(signer);
+    }
+    None
 }
 
 type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);

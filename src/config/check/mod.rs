@@ -3,6 +3,7 @@
 //! Runs after every table was read. A table that could not be read still counts as written, so that nothing
 //! is reported which only follows from an earlier finding.
 
+mod acme;
 mod groups;
 mod routes;
 mod values;
@@ -21,6 +22,7 @@ pub(super) fn complete(config: &mut Config, root: &Node, problems: &mut Problems
     routes::complete(config, root, problems);
     upstreams(config, root, problems);
     values::check(config, root, problems);
+    acme::check(config, root, problems);
     groups::check(&config.groups, problems);
     if !config.storage.master_key.at().is_written() {
         super::check_mode(&config.storage.master_key, &At::nowhere(), problems);
