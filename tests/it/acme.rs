@@ -200,7 +200,7 @@ fn everything_below(folder: &std::path::Path) -> Vec<u8> {
 async fn a_certificate_is_renewed_before_it_ends_without_a_failed_handshake() {
     let upstream = Upstream::start("app").await;
     let manner = Manner {
-        life: 12,
+        life: 30,
         ..Manner::default()
     };
     let (mut site, _, pebble) = prepare(&upstream, manner, "").await;

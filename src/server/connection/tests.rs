@@ -125,6 +125,8 @@ fn name(end: &End) -> &'static str {
         End::Closed => "closed",
         End::Idle => "idle",
         End::UnknownName => "unknown-name",
+        End::Proved(_) => "proved",
+        End::NothingToProve => "nothing-to-prove",
         End::Handshake(_) => "handshake",
         End::HandshakeTimeout => "handshake-timeout",
         End::HeaderTimeout(_) => "header-timeout",

@@ -3,12 +3,15 @@
 //! A failure costs nothing that is served: the certificate in force stays, the failure is told in the log, the audit log
 //! and the metrics, and the next attempt waits for its pause, also after a restart.
 
+mod outcome;
+mod window;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use instant_acme::{Account, CertificateIdentifier};
+use instant_acme::Account;
 use parking_lot::Mutex;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{Notify, oneshot};
@@ -18,7 +21,7 @@ use super::order::{self, Means};
 use super::vault::{Failures, Vault};
 use super::ward::{self, Status, Ward, shown};
 use super::{AcmeError, authority};
-use crate::audit::{Action, Actor, AuditLog, SecurityEvent};
+use crate::audit::AuditLog;
 use crate::base::{Clock, Timestamp};
 use crate::config::Acme;
 use crate::keys::{KeptCertificate, MasterKey};
@@ -35,8 +38,6 @@ const NAP: Duration = Duration::from_secs(1);
 const ORDER: Duration = Duration::from_secs(15 * 60);
 /// How long a certificate that nobody renewed any more is kept after its end.
 const KEPT: Duration = Duration::from_hours(30 * 24);
-/// Until an authority that suggests no time for renewal is asked again.
-const NO_WINDOW: Duration = Duration::from_hours(24);
 
 /// Why certificates cannot be looked after.
 #[derive(Debug, thiserror::Error)]
@@ -282,161 +283,6 @@ impl Keeper {
         Ok(loaded)
     }
 
-    async fn succeeded(&self, id: &str, settings: &Acme, loaded: &Loaded) {
-        let (names, renewed, asked) = {
-            let mut board = self.board.lock();
-            board.kept.insert(id.to_owned(), loaded.clone());
-            board.failures.remove(id);
-            let Some(ward) = board.wards.get_mut(id) else {
-                return;
-            };
-            let renewed = ward.held.replace(loaded.clone()).is_some();
-            (ward.ordering, ward.window, ward.ask_window_at) = (false, None, None);
-            ward.failures = Failures::default();
-            (shown(&ward.names), renewed, std::mem::take(&mut ward.asked))
-        };
-        let (action, outcome) = if renewed {
-            (Action::CertificateRenewed, "renewed")
-        } else {
-            (Action::CertificateIssued, "issued")
-        };
-        tracing::info!(
-            "event.name" = "portcullis.certificate.obtained",
-            names,
-            not_after = %loaded.not_after,
-            "a certificate was {outcome}"
-        );
-        self.parts.metrics.certificate_order(outcome);
-        let event = self.event(action, &names, settings);
-        let until = loaded.not_after.to_string();
-        self.parts
-            .audit
-            .record(event.detail("portcullis.certificate.not_after", until));
-        self.keep_failures().await;
-        answer(asked, &Ok(()));
-    }
-
-    async fn failed(&self, id: &str, settings: &Acme, error: &AcmeError) {
-        let problem = error.told();
-        let (names, held, due, asked) = {
-            let mut board = self.board.lock();
-            let Some(ward) = board.wards.get_mut(id) else {
-                return;
-            };
-            ward.ordering = false;
-            ward.failures.count = ward.failures.count.saturating_add(1);
-            ward.failures.last = self.parts.clock.now().micros();
-            ward.failures.problem.clone_from(&problem);
-            ward.failures.rate_limited = error.kind() == Some("rateLimited");
-            let asked = std::mem::take(&mut ward.asked);
-            let told = (
-                shown(&ward.names),
-                ward.held.as_ref().map(|held| held.not_after),
-                ward.due(settings),
-            );
-            let failures = ward.failures.clone();
-            board.failures.insert(id.to_owned(), failures);
-            (told.0, told.1, told.2, asked)
-        };
-        let until = held.map_or_else(|| "none".to_owned(), |until| until.to_string());
-        tracing::error!(
-            "event.name" = "portcullis.certificate.failed",
-            names,
-            problem,
-            in_force_until = until,
-            next_attempt = %due,
-            "a certificate could not be obtained; the one in force stays"
-        );
-        self.parts.metrics.certificate_order("failed");
-        let event = self.event(Action::CertificateFailed, &names, settings);
-        self.parts.audit.record(
-            event
-                .detail("portcullis.problem", &*problem)
-                .detail("portcullis.certificate.not_after", until),
-        );
-        if error.kind() == Some("accountDoesNotExist")
-            && let Err(error) = authority::forget(settings, &self.vault).await
-        {
-            tracing::error!(%error, "an account that the authority does not know stays in the store");
-        }
-        self.keep_failures().await;
-        answer(asked, &Err(problem));
-    }
-
-    fn event(&self, action: Action, names: &str, settings: &Acme) -> SecurityEvent {
-        SecurityEvent::new(self.parts.clock.now(), action)
-            .by(Actor::System)
-            .detail("portcullis.certificate.names", names)
-            .detail(
-                "portcullis.certificate.directory",
-                &*settings.directory.value,
-            )
-    }
-
-    async fn keep_failures(&self) {
-        let failures = self.board.lock().failures.clone();
-        let now = self.parts.clock.now();
-        if let Err(error) = self.vault.keep_failures(&failures, now).await {
-            tracing::error!(%error, "failed attempts cannot be remembered over a restart");
-        }
-    }
-
-    /// Asks when the authority would have a certificate renewed (RFC 9773); many do not say.
-    async fn ask_window(&self, id: &str, settings: &Acme, tasks: &Tasks) {
-        let leaf = {
-            let board = self.board.lock();
-            let held = board.wards.get(id).and_then(|ward| ward.held.as_ref());
-            held.and_then(|held| held.key.cert.first().cloned())
-        };
-        let window = match leaf {
-            Some(leaf) => self.window(&leaf, settings, tasks).await,
-            None => None,
-        };
-        let now = self.parts.clock.now();
-        if let Some(ward) = self.board.lock().wards.get_mut(id) {
-            let (window, again) = window.map_or((None, NO_WINDOW), |(window, again)| {
-                (Some(window), ward::until_asked_again(again))
-            });
-            // A suggestion that cannot be had for once is no reason to forget the one before.
-            ward.window = window.or(ward.window);
-            ward.ask_window_at = Some(now.plus(again));
-        }
-    }
-
-    async fn window(
-        &self,
-        leaf: &CertificateDer<'static>,
-        settings: &Acme,
-        tasks: &Tasks,
-    ) -> Option<((Timestamp, Timestamp), Duration)> {
-        let id = CertificateIdentifier::try_from(leaf).ok()?;
-        let account = self.account(settings, tasks).await;
-        let asked = match account {
-            Ok(account) => account.renewal_info(&id).await.map_err(AcmeError::from),
-            Err(error) => Err(error),
-        };
-        match asked {
-            Ok((info, again)) => {
-                let window = info.suggested_window;
-                let at = |time: i128| {
-                    Timestamp::from_micros(i64::try_from(time / 1000).unwrap_or(i64::MAX))
-                };
-                let (start, end) = (
-                    window.start.unix_timestamp_nanos(),
-                    window.end.unix_timestamp_nanos(),
-                );
-                (start < end).then_some(((at(start), at(end)), again))
-            }
-            Err(error) => {
-                tracing::debug!(
-                    error = error.told(),
-                    "the authority suggests no time for renewal"
-                );
-                None
-            }
-        }
-    }
-
     /// Every certificate that is looked after, by its names.
     pub(crate) fn status(&self) -> Vec<Status> {
         let plan = self.parts.plan.load();
@@ -479,13 +325,6 @@ impl Keeper {
             outcome.map_err(RenewError::Failed)?;
         }
         Ok(count)
-    }
-}
-
-fn answer(asked: Vec<oneshot::Sender<Result<(), String>>>, outcome: &Result<(), String>) {
-    for one in asked {
-        // Who asked may have gone; the outcome is in the log as well.
-        drop(one.send(outcome.clone()));
     }
 }
 
