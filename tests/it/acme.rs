@@ -114,7 +114,7 @@ async fn certificates_are_obtained_by_http_01() {
 #[tokio::test(flavor = "multi_thread")]
 async fn wildcards_and_all_names_in_one_certificate_are_obtained_by_dns_01() {
     let upstream = Upstream::start("app").await;
-    let more = "challenge = \"dns-01\"\nbundle = true\ndns = { exec = \"hook\", wait = \"0s\" }";
+    let more = "challenge = \"dns-01\"\nbundle = true\ndns = { exec = \"hook\", wait = \"10ms\" }";
     let (mut site, _, pebble) = prepare(&upstream, Manner::default(), more).await;
     site.edit_config(|text| text.replace("\"app.test\"", "\"*.apps.test\""));
     site.write(

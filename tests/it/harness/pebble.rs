@@ -63,17 +63,12 @@ impl Pebble {
                 .as_bytes(),
         );
         let run = |command: &mut Command| {
+            let log = format!("{}.log", command.get_program().to_str().unwrap());
+            let log = fs::File::create(folder.path().join(log)).unwrap();
             command
                 .current_dir(folder.path())
                 .stdin(Stdio::null())
-                .stdout(
-                    fs::File::create(
-                        folder
-                            .path()
-                            .join(format!("{:?}.log", command.get_program()).replace('"', "")),
-                    )
-                    .unwrap(),
-                )
+                .stdout(log)
                 .stderr(Stdio::null())
                 .spawn()
                 .expect("scripts/install-test-tools installs pebble")
