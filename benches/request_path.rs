@@ -10,109 +10,37 @@
     reason = "a measurement reads the clock, waits, and may simply stop when something is wrong"
 )]
 
-use std::fmt::Write as _;
+mod installation;
+
 use std::fs;
 use std::hint::black_box;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use criterion::{
     BatchSize, BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime,
 };
-use portcullis::benching::{Ask, Memory, Site};
-use tempfile::TempDir;
+use installation::{Installation, install};
+use portcullis::benching::Memory;
 
 /// Requests made ready before the clock runs, then served one after the other.
 const AT_ONCE: usize = 512;
 /// Beyond this many unwritten entries the measurement waits for the writer: the queue is bounded.
 const MOST_UNWRITTEN: usize = 16_384;
-const GROUPS: [&str; 4] = ["staff", "engineering", "vpn", "team1"];
 
-/// An installation in a folder that goes with it.
-struct Installation {
-    site: Site,
-    _folder: TempDir,
+/// Serves requests and says how long that took.
+trait Timed {
+    fn serve(&self, count: u64, memory: Memory) -> Duration;
+    fn serve_in_all(&self, count: u64, memory: Memory) -> Duration;
 }
 
-fn write(folder: &Path, name: &str, text: &str) {
-    let path = folder.join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-}
-
-/// `routes` apps with `policies` rules spread evenly over them; each route also has its `allow`.
-fn install(routes: usize, policies: usize) -> Installation {
-    let folder = tempfile::tempdir().unwrap();
-    let mut config = String::from(
-        "[server]\nportal = \"login.example.com\"\nhttp_redirect = []\nadmin_socket = \"data/admin.sock\"\n\
-         [server.limits]\naddress_rate = \"100000000/1s\"\naddress_burst = 100000000\n\
-         [tls]\ncertificates = \"internal\"\n\
-         [storage]\ndatabase = \"sqlite:data/portcullis.db\"\nmaster_key = { file = \"data/master.key\" }\n\
-         [audit]\nfolder = \"data/audit\"\n\
-         [upstream.behind]\ntargets = [\"http://127.0.0.1:3000\"]\n",
-    );
-    for number in 0..routes {
-        let text = format!(
-            "[route.app{number}]\nhost = \"app{number}.example.com\"\nupstream = \"behind\"\n\
-             labels = [\"internal\"]\nallow = [\"group:staff\"]\n"
-        );
-        config.push_str(&text);
-    }
-    let mut rules = String::new();
-    for number in 0..policies {
-        write_rule(&mut rules, number, number % routes);
-    }
-    write(folder.path(), "portcullis.toml", &config);
-    write(folder.path(), "policies/rules.cedar", &rules);
-    let last = format!("app{}.example.com", routes - 1);
-    let site = Site::open(&folder.path().join("portcullis.toml"), &last, &GROUPS).unwrap();
-    Installation {
-        site,
-        _folder: folder,
-    }
-}
-
-/// Every fifth forbids a path to all but leads, the others permit a path to a group.
-fn write_rule(text: &mut String, number: usize, route: usize) {
-    let written = if number % 5 == 4 {
-        write!(
-            text,
-            "@id(\"deny.{number}\")\n@reason(\"Limited to leads.\")\n\
-             forbid (principal, action, resource == Route::\"app{route}\")\n\
-             when {{ context.request.path like \"/area{number}/*\" }}\n\
-             unless {{ principal in Group::\"leads\" }};\n"
-        )
-    } else {
-        write!(
-            text,
-            "@id(\"allow.{number}\")\n\
-             permit (principal in Group::\"team{}\", action in Action::\"read\", resource == Route::\"app{route}\")\n\
-             when {{ context.request.path like \"/reports{number}/*\" }};\n",
-            number % 53
-        )
-    };
-    written.unwrap();
-}
-
-impl Installation {
-    fn asks(&self, wanted: usize) -> Vec<Ask> {
-        let ask = |number| {
-            self.site
-                .ask(&format!("/documents/{number}/latest?view=full"))
-                .unwrap()
-        };
-        (0..wanted).map(ask).collect()
-    }
-
+impl Timed for Installation {
     /// Serves `count` requests; gives what `spent` says that took. Making the requests and waiting for the writer
     /// count only where `spent` looks at the whole process.
     fn serve(&self, count: u64, memory: Memory) -> Duration {
         let mut left = usize::try_from(count).unwrap();
         let mut took = Duration::ZERO;
         while left > 0 {
-            let asks = self.asks(left.min(AT_ONCE));
+            let asks = self.asks(0..left.min(AT_ONCE));
             left -= asks.len();
             self.wait_for_writer(MOST_UNWRITTEN);
             let begun = Instant::now();
@@ -129,7 +57,7 @@ impl Installation {
         let mut left = usize::try_from(count).unwrap();
         let mut took = Duration::ZERO;
         while left > 0 {
-            let asks = self.asks(left.min(AT_ONCE));
+            let asks = self.asks(0..left.min(AT_ONCE));
             left -= asks.len();
             let begun = processor_time();
             for ask in asks {
@@ -139,12 +67,6 @@ impl Installation {
             took += processor_time().saturating_sub(begun);
         }
         took
-    }
-
-    fn wait_for_writer(&self, most: usize) {
-        while self.site.unwritten() > most {
-            std::thread::sleep(Duration::from_micros(200));
-        }
     }
 }
 

@@ -40,9 +40,10 @@ impl Tasks {
     {
         let panics = Arc::clone(&self.panics);
         let aborted = self.aborted.clone();
+        // Boxed, because every wrapper below would double the room that the future takes for as long as it runs.
+        let caught = Box::pin(AssertUnwindSafe(future).catch_unwind());
         // Nobody waits for a single task; the tracker counts it and a drain finds it.
         drop(self.tracker.spawn(async move {
-            let caught = AssertUnwindSafe(future).catch_unwind();
             if let Some(Err(panic)) = aborted.run_until_cancelled(caught).await {
                 panics.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(task = name, panic = panic_text(&*panic), "a task panicked");

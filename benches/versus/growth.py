@@ -9,16 +9,16 @@ import portcullis
 from load import Held
 
 
-def memory(proxy, site, connections):
+def memory(proxy, site, connections, load):
     """Idle memory, and what each idle TLS connection adds."""
     running = proxy.start(site)
     held = None
     try:
         time.sleep(1.0)
-        rss, pss = running.program.memory()
-        held = Held(running, connections, site.material)
+        rss, pss = running.memory()
+        held = Held(running, connections, load)
         time.sleep(1.0)
-        rss_held, pss_held = running.program.memory()
+        rss_held, pss_held = running.memory()
     finally:
         if held is not None:
             held.close()
@@ -44,7 +44,7 @@ def large_set_up(folder, site, routes, policies):
     for number in range(routes):
         blocks.append(f'[route.app{number}]\nhost = "app{number}.example.com"\nupstream = "behind"\n'
                       f'labels = ["internal"]\nallow = ["group:team{number % 50}"]\n')
-    portcullis.write_config(folder, (site.port, site.operations), site.material, "\n".join(blocks))
+    portcullis.write_config(folder, site, "\n".join(blocks))
     per_file = 500
     for first in range(0, policies, per_file):
         text = "\n".join(rule(number, routes) for number in range(first, min(first + per_file, policies)))

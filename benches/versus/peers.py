@@ -1,42 +1,53 @@
-"""The other proxies and the service behind all of them, set up as their manuals advise for this job.
+"""The other proxies, set up as their manuals advise for this job.
 
 `plain` ends TLS and forwards. `full` checks the session token (signature, algorithm, expiry), asks a path rule, names
-the user to the service behind, and writes one JSON line per request to a file.
+the user to the service behind, and writes one JSON line per request to a file. HAProxy does that by itself, nginx asks a
+service (`auth_request`), which counts as part of it.
 """
 
 import material
-from processes import Program
+from processes import Program, free_port
 
-BACKEND = """daemon off; worker_processes 1; worker_rlimit_nofile 20000; error_log stderr crit; pid {folder}/backend.pid;
-events {{ worker_connections 8000; }}
-http {{
-  access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; default_type text/plain;
-  client_body_temp_path {folder}/b1; proxy_temp_path {folder}/b2; fastcgi_temp_path {folder}/b3;
-  uwsgi_temp_path {folder}/b4; scgi_temp_path {folder}/b5;
-  server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ return 200 "{answer}"; }} }}
-}}
-"""
-
-NGINX = """daemon off; worker_processes 1; worker_rlimit_nofile 20000; error_log stderr crit; pid {folder}/nginx.pid;
+NGINX = """daemon off; worker_processes {workers}; worker_rlimit_nofile 20000; error_log stderr crit; pid {folder}/nginx.pid;
 events {{ worker_connections 16000; }}
 http {{
-  access_log off; keepalive_requests 1000000000; keepalive_timeout 300s; client_max_body_size 0;
+{log}
+  keepalive_requests 1000000000; keepalive_timeout 300s; client_max_body_size 0;
   client_body_temp_path {folder}/p1; proxy_temp_path {folder}/p2; fastcgi_temp_path {folder}/p3;
   uwsgi_temp_path {folder}/p4; scgi_temp_path {folder}/p5;
+  map $http_upgrade $onward {{ default upgrade; '' ''; }}
   upstream app {{ server 127.0.0.1:{backend}; keepalive 512; keepalive_requests 1000000000; }}
+{auth_upstream}
   server {{
     listen 127.0.0.1:{port} ssl http2 backlog=4096;
     ssl_certificate {cert}; ssl_certificate_key {key}; ssl_protocols TLSv1.3; ssl_session_cache shared:S:10m;
+{auth_location}
     location / {{
-      proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
+{auth}
+      proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection $onward;
+      proxy_set_header Upgrade $http_upgrade; proxy_set_header Host $host;
       proxy_set_header X-Forwarded-For $remote_addr; proxy_request_buffering off;
+      proxy_max_temp_file_size 0;
     }}
   }}
 }}
 """
 
+NGINX_LOG = """  log_format entry escape=json '{{"ts":$msec,"client":"$remote_addr:$remote_port","method":"$request_method",'
+    '"path":"$uri","status":$status,"bytes":$body_bytes_sent,"s":$request_time,"sub":"$user"}}';
+  access_log {folder}/entries.log entry; open_log_file_cache max=4;"""
+
+NGINX_ASKED = "  upstream authservice {{ server 127.0.0.1:{service}; keepalive 512; keepalive_requests 1000000000; }}"
+
+NGINX_ASK = """    location = /_auth {
+      internal; proxy_pass http://authservice; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_set_header Content-Length ""; proxy_pass_request_body off; proxy_set_header X-Original-URI $request_uri;
+    }"""
+
+NGINX_MUST = """      auth_request /_auth; auth_request_set $user $upstream_http_x_user; proxy_set_header X-User $user;"""
+
 HAPROXY = """global
-    nbthread 1
+    nbthread {workers}
     maxconn 9500
     ssl-default-bind-options ssl-min-ver TLSv1.3
     tune.ssl.cachesize 100000
@@ -58,7 +69,7 @@ backend app
     server one 127.0.0.1:{backend}
 """
 
-RULES = """    log global
+HAPROXY_RULES = """    log global
     log-format '{{"ts":%Ts.%ms,"client":"%ci:%cp","method":"%HM","path":"%HP","status":%ST,"bytes":%B,"ms":%Ta,"sub":"%[var(txn.sub)]"}}'
     http-request set-var(txn.tok) req.cook(session)
     http-request set-var(txn.alg) var(txn.tok),jwt_header_query('$.alg')
@@ -73,25 +84,27 @@ RULES = """    log global
     http-request set-header X-User %[var(txn.sub)]"""
 
 
-def start_backend(folder, port, cpus):
-    """The service behind: 1 KiB of text for every request, keep-alive."""
-    config = folder / "backend.conf"
-    config.write_text(BACKEND.format(folder=folder, port=port, answer="x" * 1024))
-    program = Program(["nginx", "-p", folder, "-e", "stderr", "-c", config], cpus, folder / "backend.log")
-    program.wait_for_port(port)
-    return program
-
-
 class Running:
-    """A proxy that answers: its program, its port, and the headers that let a request pass."""
+    """A proxy that answers: its programs, its port, and the cookie that lets a request pass."""
 
-    def __init__(self, program, port, cookie=None, written=None):
-        self.program, self.port, self.cookie = program, port, cookie
+    def __init__(self, programs, port, cookie=None, written=None):
+        self.programs, self.port, self.cookie = programs, port, cookie
         # How many requests it has written down; `None` for those that write nothing.
         self.written = written
 
+    def cpu(self):
+        """User and kernel seconds so far, of everything that belongs to it."""
+        spent = [program.cpu() for program in self.programs]
+        return sum(user for user, _ in spent), sum(system for _, system in spent)
+
+    def memory(self):
+        """Resident and proportional KiB (RSS, PSS)."""
+        held = [program.memory() for program in self.programs]
+        return sum(rss for rss, _ in held), sum(pss for _, pss in held)
+
     def stop(self):
-        self.program.stop()
+        for program in self.programs:
+            program.stop()
 
 
 def count_lines(path):
@@ -103,16 +116,38 @@ def count_lines(path):
 
 
 class Nginx:
-    name, job = "nginx", "plain"
+    """The auth service of `full` is as light as can be; a real one can only cost more."""
+
+    def __init__(self, full, tool):
+        self.full, self.tool = full, tool
+        self.name, self.job = ("nginx-auth", "full") if full else ("nginx", "plain")
 
     def start(self, site):
-        text = NGINX.format(folder=site.folder, port=site.port, backend=site.backend, cert=site.material / "cert.pem",
-                            key=site.material / "key.pem")
-        (site.folder / "nginx.conf").write_text(text)
-        command = ["nginx", "-p", site.folder, "-e", "stderr", "-c", site.folder / "nginx.conf"]
-        program = Program(command, site.cpus, site.folder / "log")
-        program.wait_for_port(site.port)
-        return Running(program, site.port)
+        programs, secret = [], material.secret()
+        parts = dict.fromkeys(("auth_upstream", "auth_location", "auth"), "")
+        parts["log"] = "  access_log off;"
+        try:
+            if self.full:
+                service = free_port()
+                asked = Program([self.tool, "authservice", "--listen", f"127.0.0.1:{service}", "--secret", secret], site.cpus,
+                                site.folder / "authservice.log")
+                programs.append(asked)
+                asked.wait_for_port(service)
+                (site.folder / "entries.log").unlink(missing_ok=True)
+                parts = {"log": NGINX_LOG.format(folder=site.folder), "auth_upstream": NGINX_ASKED.format(service=service),
+                         "auth_location": NGINX_ASK, "auth": NGINX_MUST}
+            config = site.folder / "nginx.conf"
+            config.write_text(NGINX.format(folder=site.folder, port=site.port, backend=site.backend, workers=site.workers,
+                                           cert=site.material / "cert.pem", key=site.material / "key.pem", **parts))
+            programs.append(Program(["nginx", "-p", site.folder, "-e", "stderr", "-c", config], site.cpus, site.folder / "log"))
+            programs[-1].wait_for_port(site.port)
+        except BaseException:
+            Running(programs, site.port).stop()
+            raise
+        if not self.full:
+            return Running(programs, site.port)
+        cookie = f"session={material.token(secret)}"
+        return Running(programs, site.port, cookie, lambda: count_lines(site.folder / "entries.log"))
 
 
 class Haproxy:
@@ -122,15 +157,19 @@ class Haproxy:
 
     def start(self, site):
         secret = material.secret()
-        rules = RULES.format(secret=secret) if self.full else ""
+        rules = HAPROXY_RULES.format(secret=secret) if self.full else ""
         log = "    log stdout format raw local0 info" if self.full else ""
-        text = HAPROXY.format(port=site.port, backend=site.backend, both=site.material / "both.pem", rules=rules, log=log)
         config = site.folder / "haproxy.cfg"
-        config.write_text(text)
+        config.write_text(HAPROXY.format(port=site.port, backend=site.backend, both=site.material / "both.pem", rules=rules,
+                                         log=log, workers=site.workers))
         config.chmod(0o600)
         program = Program(["haproxy", "-db", "-f", config], site.cpus, site.folder / "log")
-        program.wait_for_port(site.port)
+        try:
+            program.wait_for_port(site.port)
+        except BaseException:
+            program.stop()
+            raise
         if not self.full:
-            return Running(program, site.port)
+            return Running([program], site.port)
         cookie = f"session={material.token(secret)}"
-        return Running(program, site.port, cookie, lambda: count_lines(site.folder / "log"))
+        return Running([program], site.port, cookie, lambda: count_lines(site.folder / "log"))

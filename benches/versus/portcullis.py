@@ -17,7 +17,7 @@ CONFIG = """[server]
 portal = "{portal}:{port}"
 listen = ["127.0.0.1:{port}"]
 http_redirect = []
-workers = 1
+workers = {workers}
 admin_socket = "data/admin.sock"
 max_connections_per_address = 20000
 
@@ -38,6 +38,7 @@ operations = "127.0.0.1:{operations}"
 
 [audit]
 folder = "data/audit"
+durability = "{durability}"
 
 {routes}"""
 
@@ -61,10 +62,10 @@ def private(path, text):
     path.chmod(0o600)
 
 
-def write_config(folder, ports, material_folder, routes):
-    """The configuration file; `ports` are those of the listener and of the operations listener."""
-    text = CONFIG.format(portal=material.PORTAL, port=ports[0], operations=ports[1], cert=material_folder / "cert.pem",
-                         key=material_folder / "key.pem", routes=routes)
+def write_config(folder, site, routes, durability="process"):
+    """The configuration file, for the ports of `site`."""
+    text = CONFIG.format(portal=material.PORTAL, port=site.port, operations=site.operations, workers=site.workers,
+                         cert=site.material / "cert.pem", key=site.material / "key.pem", durability=durability, routes=routes)
     private(folder / "portcullis.toml", text)
 
 
@@ -79,17 +80,15 @@ def command(binary, folder, *args):
 class Portcullis:
     """The whole job: session, policy, limits, journal, sealed and hashed entry, signed identity."""
 
-    name, job = "portcullis", "full"
+    job = "full"
 
-    def __init__(self, binary):
-        self.binary = binary
+    def __init__(self, binary, durability):
+        self.name = "portcullis" if durability == "process" else f"portcullis-{durability}"
+        self.binary, self.durability = binary, durability
         self.cookie = None
 
     def prepare(self, site):
-        """Writes the files and imports the person; done once."""
-        site.folder.chmod(0o700)
-        routes = ONE_ROUTE.format(host=material.APP, backend=site.backend)
-        write_config(site.folder, (site.port, site.operations), site.material, routes)
+        """Writes the rules and imports the person; done once."""
         private(site.folder / "policies/app.cedar", RULE.format())
         secret = LOGIN.encode() * 4
         person = {"name": LOGIN, "email": f"{LOGIN}@example.com", "groups": ["staff", "engineering", "vpn"],
@@ -100,12 +99,14 @@ class Portcullis:
 
     def start(self, site):
         """Starts, and signs in on the first start; the session outlives the process."""
+        routes = ONE_ROUTE.format(host=material.APP, backend=site.backend)
+        write_config(site.folder, site, routes, self.durability)
         secret = None if self.cookie else self.prepare(site)
         begun = time.monotonic()
         program = Program([self.binary, "run"], site.cpus, site.folder / "log", site.folder)
         try:
             program.wait_for_line(READY)
-            running = Running(program, site.port)
+            running = Running([program], site.port)
             running.ready = time.monotonic() - begun
             if secret is not None:
                 self.sign_in(site, secret)

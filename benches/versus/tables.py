@@ -26,23 +26,46 @@ def text(rows):
     return "\n".join(lines)
 
 
-def traffic(proxies, measured, bases):
+def traffic(jobs, measured, bases, unit):
     """One row per proxy: cost, throughput, latency, and cost against each base."""
     cost = {name: median([m["cpu_us"] for m in rounds]) for name, rounds in measured.items() if rounds}
-    rows = [["proxy", "job", "CPU-us/request", "spread", "user-us", "requests/s", "busy", "foreign", "p50 us", "p99 us",
-             "p99.9 us", *(f"vs {base}" for base in bases), "rounds"]]
-    for proxy in proxies:
-        rounds = measured.get(proxy.name)
+    rows = [["proxy", "job", f"CPU-us/{unit}", "spread", "user-us", f"{unit}/s" if unit == "MiB" else f"{unit}s/s", "busy", "foreign", "p50 us", "p99 us",
+             "p99.9 us", *(f"vs {base}" for base in bases), "rounds", "note"]]
+    for name, job in jobs.items():
+        rounds = measured.get(name)
         if not rounds:
             continue
-        costs = [m["cpu_us"] for m in rounds]
-        of = {key: median([m[key] for m in rounds])
-              for key in ("user_us", "per_second", "busy", "foreign", "p50", "p99", "p999")}
-        rows.append([proxy.name, proxy.job, number(cost[proxy.name]), f"{min(costs):.1f}-{max(costs):.1f}",
-                     number(of["user_us"]), number(of["per_second"], 0), number(of["busy"], 2), number(of["foreign"], 2),
+        of = medians(rounds)
+        rows.append([name, job, *costs(rounds), number(of["per_second"], 0), number(of["busy"], 2), number(of["foreign"], 2),
                      *(number(of[key], 0) for key in ("p50", "p99", "p999")),
-                     *(number(cost[proxy.name] / cost[base], 2) if base in cost else "-" for base in bases),
-                     str(len(rounds))])
+                     *(number(cost[name] / cost[base], 2) if base in cost else "-" for base in bases),
+                     str(len(rounds)), rounds[-1].get("note", "")])
+    return text(rows)
+
+
+def medians(rounds):
+    return {key: median([m[key] for m in rounds])
+            for key in ("cpu_us", "user_us", "per_second", "busy", "foreign", "p50", "p99", "p999")}
+
+
+def costs(rounds):
+    """Cells of cost, its spread over the rounds, and the part in user mode."""
+    of, spent = medians(rounds), [m["cpu_us"] for m in rounds]
+    return number(of["cpu_us"]), f"{number(min(spent))}-{number(max(spent))}", number(of["user_us"])
+
+
+def workers(measured):
+    """One row per proxy and number of workers; the last column compares with the row of one worker before it."""
+    rows = [["proxy", "CPU-us/request", "spread", "user-us", "requests/s", "busy", "foreign", "p99 us", "vs one worker"]]
+    alone = None
+    for name, rounds in measured.items():
+        if not rounds:
+            continue
+        of = medians(rounds)
+        if name.endswith(", 1 worker"):
+            alone = of["cpu_us"]
+        rows.append([name, *costs(rounds), number(of["per_second"], 0), number(of["busy"], 2), number(of["foreign"], 2),
+                     number(of["p99"], 0), number(of["cpu_us"] / alone, 2) if alone else "-"])
     return text(rows)
 
 

@@ -1,6 +1,6 @@
 //! The binary form of an admission in the journal.
 //!
-//! `length u32 | check u64 | payload`, big-endian. The check (FNV-1a, 64 bits) finds a torn record, not a
+//! `length u32 | check u64 | payload`, big-endian. The check (64 bits) finds a torn record, not a
 //! forger: the journal is a promise to ourselves and is gone as soon as the entries it stands for are durable.
 
 use std::net::{IpAddr, Ipv6Addr};
@@ -82,10 +82,19 @@ fn frame(out: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) {
 
 const HEAD: usize = 12;
 
+/// FNV-1a with eight bytes to a step: the multiplication carries a change upwards only, so the halves change places.
 fn check(payload: &[u8]) -> u64 {
-    payload.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    let step = |hash: u64, word: u64| {
+        (hash ^ word)
+            .wrapping_mul(0x0000_0100_0000_01b3)
+            .rotate_left(32)
+    };
+    let (words, rest) = payload.as_chunks::<8>();
+    let whole = words.iter().fold(0xcbf2_9ce4_8422_2325, |hash, word| {
+        step(hash, u64::from_be_bytes(*word))
+    });
+    rest.iter()
+        .fold(whole, |hash, byte| step(hash, u64::from(*byte)))
 }
 
 fn text(out: &mut Vec<u8>, value: &str) {

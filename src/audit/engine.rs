@@ -237,6 +237,16 @@ impl Engine {
     }
 }
 
+/// The line of a request's entry, for measurements; nothing is appended.
+pub(super) fn line_of(
+    entry: Box<RequestEntry>,
+    seq: u64,
+    sealer: &Sealer,
+) -> Result<Vec<u8>, KeyringError> {
+    let work = Work::Request { entry, place: None };
+    render(&work, seq, sealer).map(|ready| ready.line)
+}
+
 /// One line: number, time, clear fields, sealed fields.
 fn render(work: &Work, seq: u64, sealer: &Sealer) -> Result<Ready, KeyringError> {
     let mut clear = Fields::new();

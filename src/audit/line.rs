@@ -12,6 +12,8 @@ pub(crate) const LINE_LIMIT: usize = 65_535;
 pub(super) const SHORT: usize = 1_024;
 /// Room for a path, a query or a list.
 pub(super) const LONG: usize = 8_192;
+/// Most lines are shorter than this.
+const USUAL: usize = 2_048;
 /// Marks the end of a value that was cut.
 const CUT: &str = "\u{2026}";
 
@@ -24,7 +26,7 @@ pub(super) struct Fields {
 
 impl Fields {
     pub(super) fn new() -> Self {
-        let mut out = Vec::with_capacity(1_024);
+        let mut out = Vec::with_capacity(USUAL);
         out.push(b'{');
         Self {
             out,
@@ -46,12 +48,14 @@ impl Fields {
         self.cut.extend_from_slice(fields);
     }
 
-    fn name(&mut self, name: &str) {
+    /// Names are written in this program and hold nothing that JSON escapes.
+    fn name(&mut self, name: &'static str) {
         if self.out.len() > 1 {
             self.out.push(b',');
         }
-        escape_into(&mut self.out, name, SHORT);
-        self.out.push(b':');
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
     }
 
     /// Writes `value` in at most `room` escaped bytes.
@@ -70,7 +74,7 @@ impl Fields {
 
     pub(super) fn number(&mut self, name: &'static str, value: u64) {
         self.name(name);
-        self.out.extend_from_slice(value.to_string().as_bytes());
+        digits_into(&mut self.out, value, 1);
     }
 
     pub(super) fn flag(&mut self, name: &'static str, value: bool) {
@@ -82,9 +86,10 @@ impl Fields {
     /// Milliseconds with three decimals.
     pub(super) fn millis(&mut self, name: &'static str, value: Duration) {
         self.name(name);
-        let micros = value.as_micros();
-        self.out
-            .extend_from_slice(format!("{}.{:03}", micros / 1_000, micros % 1_000).as_bytes());
+        let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
+        digits_into(&mut self.out, micros / 1_000, 1);
+        self.out.push(b'.');
+        digits_into(&mut self.out, micros % 1_000, 3);
     }
 
     /// Writes as many items as fit into `room` escaped bytes together.
@@ -135,11 +140,7 @@ fn escape_into(out: &mut Vec<u8>, value: &str, room: usize) -> bool {
     let end = out.len() + room.saturating_sub(CUT.len());
     let mut rest = value;
     let cut = loop {
-        let plain = rest
-            .bytes()
-            .position(|byte| !matches!(byte, b' '..=b'~') || byte == b'"' || byte == b'\\')
-            .unwrap_or(rest.len());
-        let (safe, after) = rest.split_at(plain);
+        let (safe, after) = rest.split_at(plain_prefix(rest.as_bytes()));
         let left = end.saturating_sub(out.len());
         if safe.len() > left {
             out.extend(safe.bytes().take(left));
@@ -160,6 +161,47 @@ fn escape_into(out: &mut Vec<u8>, value: &str, room: usize) -> bool {
     }
     out.push(b'"');
     cut
+}
+
+/// Appends `value` in decimal, with zeros in front up to `least` digits.
+fn digits_into(out: &mut Vec<u8>, value: u64, least: usize) {
+    let start = out.len();
+    let mut rest = value;
+    while rest > 0 || out.len() - start < least {
+        out.push(b'0' + u8::try_from(rest % 10).unwrap_or(0));
+        rest /= 10;
+    }
+    if let Some(digits) = out.get_mut(start..) {
+        digits.reverse();
+    }
+}
+
+/// How many bytes from the start can stand in a JSON string as they are, eight at a time.
+fn plain_prefix(bytes: &[u8]) -> usize {
+    let (eights, _) = bytes.as_chunks::<8>();
+    let whole = eights
+        .iter()
+        .take_while(|eight| is_plain(u64::from_ne_bytes(**eight)))
+        .count()
+        * 8;
+    let rest = bytes.get(whole..).unwrap_or_default();
+    let plain = rest
+        .iter()
+        .position(|byte| !matches!(byte, b' '..=b'~') || matches!(byte, b'"' | b'\\'));
+    whole + plain.unwrap_or(rest.len())
+}
+
+/// No byte of the word is a control, a quote, a backslash, DEL or above: each test leaves the high bit of a byte that
+/// fails it (<https://graphics.stanford.edu/~seander/bithacks.html#ZeroInWord>).
+const fn is_plain(word: u64) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = ONES << 7;
+    const fn has_zero(word: u64) -> u64 {
+        word.wrapping_sub(ONES) & !word
+    }
+    let controls = word.wrapping_sub(ONES * 0x20) & !word;
+    let quotes = has_zero(word ^ (ONES * 0x22)) | has_zero(word ^ (ONES * 0x5c));
+    (word | controls | quotes | has_zero(word ^ (ONES * 0x7f))) & HIGH == 0
 }
 
 fn escape_char(out: &mut Vec<u8>, next: char) {
@@ -204,6 +246,31 @@ mod tests {
         let back: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(back["a"], "x\",\"b\":1}\r\n\u{1b}[2J\u{9b}\u{202e}\u{7f}");
         assert!(!line.contains('\u{9b}') && !line.contains('\u{202e}'));
+    }
+
+    #[test]
+    fn every_byte_is_judged_alike_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            let plain = matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+            for place in 0..20 {
+                let mut text = [b'a'; 20];
+                text[place] = byte;
+                let expected = if plain { 20 } else { place };
+                assert_eq!(super::plain_prefix(&text), expected, "{byte} at {place}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_as_json_writes_them() {
+        let mut fields = Fields::new();
+        fields.number("a", 0);
+        fields.number("b", u64::MAX);
+        fields.millis("c", std::time::Duration::from_micros(12_045));
+        fields.millis("d", std::time::Duration::ZERO);
+        let line = String::from_utf8(fields.finish()).unwrap();
+        let expected = format!("{{\"a\":0,\"b\":{},\"c\":12.045,\"d\":0.000}}", u64::MAX);
+        assert_eq!(line, expected);
     }
 
     #[test]

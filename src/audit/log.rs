@@ -16,7 +16,8 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::disk::{self, Folder};
-use super::engine::Work;
+use super::engine::{self, Work};
+use super::entry::RequestEntry;
 use super::event::SecurityEvent;
 use super::group_sync::GroupSync;
 use super::journal::Journal;
@@ -183,6 +184,18 @@ impl AuditLog {
             (Err(Unavailable::Closed), OnFailure::Allow) => Err(Unavailable::Closed),
             (Err(_), OnFailure::Allow) => Ok(slot),
         }
+    }
+
+    /// The line that the writer would append for `entry`, sealed as entry number `seq`; nothing is written.
+    ///
+    /// # Errors
+    /// The key of the person cannot be had.
+    pub(crate) fn line_of(
+        &self,
+        entry: Box<RequestEntry>,
+        seq: u64,
+    ) -> Result<Vec<u8>, KeyringError> {
+        engine::line_of(entry, seq, &self.sealer)
     }
 
     /// Whether an event could be recorded now. Events need no place, so a full queue does not keep them out.

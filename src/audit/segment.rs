@@ -66,6 +66,15 @@ impl Segment {
         })
     }
 
+    /// The time of its first mark; `None` without an index.
+    pub(crate) fn begins(&self) -> Option<Timestamp> {
+        let mut record = [0; MARK_BYTES];
+        let mut index = File::open(self.index_path()).ok()?;
+        index.read_exact(&mut record).ok()?;
+        let mark = Mark::read(&record);
+        (mark.seq == self.first && mark.offset == 0).then_some(mark.time)
+    }
+
     /// The marks of the index that can be true, in order.
     pub(crate) fn marks(&self) -> Vec<Mark> {
         let bytes = std::fs::read(self.index_path()).unwrap_or_default();

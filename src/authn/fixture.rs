@@ -16,11 +16,17 @@ use super::sign_in::{Confirmed, FirstStep, SecondStep, SignedIn, Visitor};
 use super::vault::SecondFactor;
 use super::{Authenticator, Authn, BadCredential, Principal};
 use crate::base::{Authority, Host, Secret, Timestamp};
+use crate::config::PasswordCost;
 use crate::keys::{MasterKey, PasswordHasher, PasswordPolicy};
 use crate::store::{Backoff, SqliteStore, Store, User};
 
 pub(crate) const START: Timestamp = Timestamp::from_secs(1_795_000_000);
 pub(crate) const PASSWORD: &str = "tulip anvil 47 marmalade";
+pub(crate) const COST: PasswordCost = PasswordCost {
+    memory: 64 * 1024,
+    passes: 3,
+    lanes: 4,
+};
 pub(crate) const PORTAL: &str = "login.example.com";
 pub(crate) const APP: &str = "app.example.com";
 
@@ -64,7 +70,10 @@ pub(crate) fn rules() -> Rules {
             delay: Duration::from_secs(1),
             max_delay: Duration::from_secs(300),
         },
-        password: PasswordPolicy { min_length: 12 },
+        password: PasswordPolicy {
+            min_length: 12,
+            max_length: 256,
+        },
         recovery_codes: 10,
         enrolment_life: Duration::from_secs(3600),
         second_step_life: Duration::from_secs(300),
@@ -91,14 +100,14 @@ impl Site {
 
     pub(crate) fn empty() -> Self {
         let store = Store::of(Arc::new(SqliteStore::in_memory().unwrap()));
-        Self::over(store, master(), TotpSecret::generate())
+        Self::over(store, master(), TotpSecret::generate(), COST)
     }
 
-    fn over(store: Store, master: Arc<MasterKey>, totp: TotpSecret) -> Self {
+    fn over(store: Store, master: Arc<MasterKey>, totp: TotpSecret, cost: PasswordCost) -> Self {
         let auth = Authenticator::open(
             store.clone(),
             Arc::clone(&master),
-            PasswordHasher::new(2),
+            PasswordHasher::new(2, cost),
             rules(),
             START,
         );
@@ -111,10 +120,16 @@ impl Site {
     }
 
     pub(crate) fn restarted(&self) -> Self {
+        self.restarted_at(COST)
+    }
+
+    /// The next process, with another cost of passwords.
+    pub(crate) fn restarted_at(&self, cost: PasswordCost) -> Self {
         Self::over(
             self.store.clone(),
             Arc::clone(&self.master),
             self.totp.clone(),
+            cost,
         )
     }
 
@@ -134,7 +149,7 @@ impl Site {
     pub(crate) async fn give_factors(&self, user: &User, totp: &TotpSecret) {
         static PHC: OnceCell<String> = OnceCell::const_new();
         let phc = PHC.get_or_init(|| async {
-            PasswordHasher::new(2)
+            PasswordHasher::new(2, COST)
                 .hash(&secret(PASSWORD))
                 .await
                 .unwrap()

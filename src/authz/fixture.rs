@@ -39,6 +39,7 @@ pub(super) fn route(name: &str, labels: &[&str]) -> RouteFacts {
         public: false,
         hidden: false,
         ambiguous_paths: false,
+        ignores_case: false,
         zone: TimeZone::get("Europe/Berlin").unwrap(),
         step_up: Duration::from_secs(300),
         at: At::nowhere(),

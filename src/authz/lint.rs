@@ -2,17 +2,18 @@
 //!
 //! Cedar cannot know which groups, labels and routes exist, nor that a rule without a reason helps nobody.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use cedar_policy::pst::{EntityOrSlot, ResourceConstraint};
 use cedar_policy::{ActionConstraint, EntityUid, PrincipalConstraint};
 
-use crate::config::{At, Problems, Subject};
+use crate::config::{At, Candidates, Problems, Subject};
 
+use super::pattern::Pattern;
 use super::reads::Reads;
 use super::routes::RouteFacts;
 use super::rule::Rule;
 use super::schema::Kind;
+use super::study::{Index, Reach};
 
 /// Names that exist outside routes and policies.
 #[derive(Debug, Clone, Default)]
@@ -26,19 +27,23 @@ pub(crate) struct Names {
     pub(crate) complete: bool,
 }
 
-impl Names {}
-
 /// Adds a warning for everything that validates and is surely not meant.
-pub(crate) fn check(rules: &[Rule], routes: &[RouteFacts], names: &Names, problems: &mut Problems) {
+pub(super) fn check(
+    (rules, index): (&[Rule], &Index),
+    routes: &[RouteFacts],
+    names: &Names,
+    problems: &mut Problems,
+) {
     let known = Known::new(routes, names);
-    let studied: Vec<Studied<'_>> = rules.iter().filter_map(Studied::new).collect();
+    let mut similar = Similar::new(&known);
     for rule in rules {
-        known.check(rule, problems);
+        known.check(rule, &mut similar, problems);
         shape(rule, problems);
     }
     for route in routes {
-        closed(route, &studied, problems);
-        ambiguous(route, &studied, problems);
+        closed(route, rules, index, problems);
+        ambiguous(route, rules, index, problems);
+        capitals(route, rules, index, problems);
     }
 }
 
@@ -87,7 +92,7 @@ impl Known {
         }
     }
 
-    fn check(&self, rule: &Rule, problems: &mut Problems) {
+    fn check(&self, rule: &Rule, similar: &mut Similar<'_>, problems: &mut Problems) {
         let literals: BTreeSet<(Kind, String)> = rule
             .policy
             .entity_literals()
@@ -95,17 +100,22 @@ impl Known {
             .filter_map(kind_and_name)
             .collect();
         for (kind, name) in literals {
-            self.check_name(rule, kind, &name, problems);
+            let names = self.names.get(&kind);
+            if names.is_some_and(|names| names.contains_key(&name)) {
+                continue;
+            }
+            let near = similar.find(kind, &name);
+            self.unknown(rule, (kind, &name), near, problems);
         }
     }
 
-    fn check_name(&self, rule: &Rule, kind: Kind, name: &str, problems: &mut Problems) {
-        let empty = BTreeMap::new();
-        let names = self.names.get(&kind).unwrap_or(&empty);
-        if names.contains_key(name) {
-            return;
-        }
-        let near = crate::config::nearest(name, names.keys().map(String::as_str));
+    fn unknown(
+        &self,
+        rule: &Rule,
+        (kind, name): (Kind, &str),
+        near: Option<&str>,
+        problems: &mut Problems,
+    ) {
         if kind == Kind::Group && !self.complete && near.is_none() {
             return;
         }
@@ -115,7 +125,7 @@ impl Known {
         if let Some(at) = rule.at() {
             problem.at(&place(at, &written));
         }
-        match near.map(|near| (near, names.get(near).copied().flatten())) {
+        match near.map(|near| (near, self.members(kind, near))) {
             Some((near, Some(members))) => problem.help(format!("`{near}` has {members} members")),
             Some((near, None)) => problem.help(format!("a similar name exists: `{near}`")),
             None => problem.help(missing(kind)),
@@ -124,6 +134,37 @@ impl Known {
             "policy `{}` does not apply to anything through this name",
             rule.id
         ));
+    }
+
+    fn members(&self, kind: Kind, name: &str) -> Option<usize> {
+        self.names.get(&kind)?.get(name).copied().flatten()
+    }
+}
+
+/// The names of each kind, to be searched for similar ones; each name is searched for once.
+struct Similar<'k> {
+    candidates: BTreeMap<Kind, Candidates<'k>>,
+    asked: HashMap<(Kind, String), Option<&'k str>>,
+}
+
+impl<'k> Similar<'k> {
+    fn new(known: &'k Known) -> Self {
+        let ready =
+            |names: &'k BTreeMap<String, _>| Candidates::new(names.keys().map(String::as_str));
+        let candidates = known
+            .names
+            .iter()
+            .map(|(kind, names)| (*kind, ready(names)));
+        Self {
+            candidates: candidates.collect(),
+            asked: HashMap::new(),
+        }
+    }
+
+    fn find(&mut self, kind: Kind, name: &str) -> Option<&'k str> {
+        let candidates = self.candidates.get(&kind)?;
+        let asked = self.asked.entry((kind, name.to_owned()));
+        *asked.or_insert_with(|| candidates.find(name))
     }
 }
 
@@ -193,72 +234,20 @@ fn shape(rule: &Rule, problems: &mut Problems) {
     }
 }
 
-/// A rule with what its conditions read, found once for all routes.
-struct Studied<'a> {
-    rule: &'a Rule,
-    resource: ResourceConstraint,
-    reads: Reads,
-}
-
-impl<'a> Studied<'a> {
-    fn new(rule: &'a Rule) -> Option<Self> {
-        let policy = rule.policy.to_pst().ok()?;
-        let body = policy.body();
-        Some(Self {
-            rule,
-            resource: body.resource.clone(),
-            reads: Reads::of_policy(body),
-        })
-    }
-
-    /// How the scope speaks of `route`.
-    fn reach(&self, route: &RouteFacts) -> Reach {
-        match &self.resource {
-            ResourceConstraint::Any => Reach::General,
-            ResourceConstraint::Is(kind) if kind.to_string() == Kind::Route.name() => {
-                Reach::General
-            }
-            ResourceConstraint::Eq(EntityOrSlot::Entity(uid))
-            | ResourceConstraint::In(EntityOrSlot::Entity(uid))
-            | ResourceConstraint::IsIn(_, EntityOrSlot::Entity(uid)) => {
-                let name = uid.eid.as_str();
-                let named = match uid.ty.to_string().as_str() {
-                    "Route" => name == route.name.as_str(),
-                    "Label" => route.labels.iter().any(|label| label == name),
-                    _ => false,
-                };
-                if named {
-                    Reach::Named
-                } else {
-                    Reach::Elsewhere
+fn closed(route: &RouteFacts, rules: &[Rule], index: &Index, problems: &mut Problems) {
+    let opens = |position: usize| {
+        let permits = rules.get(position).is_some_and(|rule| !rule.is_forbid());
+        permits
+            && index.studied.get(position).is_some_and(|studied| {
+                match studied.reach(route) {
+                    Reach::Named => true,
+                    // A general rule about grants or tokens opens nothing by itself.
+                    Reach::General => !studied.reads.credentials,
+                    Reach::Elsewhere => false,
                 }
-            }
-            ResourceConstraint::Is(_)
-            | ResourceConstraint::Eq(EntityOrSlot::Slot(_))
-            | ResourceConstraint::In(EntityOrSlot::Slot(_))
-            | ResourceConstraint::IsIn(_, EntityOrSlot::Slot(_)) => Reach::Elsewhere,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reach {
-    Named,
-    General,
-    Elsewhere,
-}
-
-fn closed(route: &RouteFacts, rules: &[Studied<'_>], problems: &mut Problems) {
-    let opens = |studied: &&Studied<'_>| {
-        !studied.rule.is_forbid()
-            && match studied.reach(route) {
-                Reach::Named => true,
-                // A general rule about grants or tokens opens nothing by itself.
-                Reach::General => !studied.reads.credentials,
-                Reach::Elsewhere => false,
-            }
+            })
     };
-    if route.public || !route.allow.is_empty() || rules.iter().any(|studied| opens(&studied)) {
+    if route.public || !route.allow.is_empty() || index.for_route(route).any(opens) {
         return;
     }
     let problem = problems.warning("PC2401");
@@ -276,14 +265,29 @@ fn closed(route: &RouteFacts, rules: &[Studied<'_>], problems: &mut Problems) {
     problem.at(&route.at);
 }
 
-fn ambiguous(route: &RouteFacts, rules: &[Studied<'_>], problems: &mut Problems) {
+/// The rules that may decide on `route` and read what `wanted` says, in their order.
+fn reaching<'r>(
+    route: &RouteFacts,
+    rules: &'r [Rule],
+    index: &Index,
+    wanted: fn(&Reads) -> bool,
+) -> impl Iterator<Item = &'r Rule> + use<'r> {
+    let reads = |position: &usize| {
+        let studied = index.studied.get(*position);
+        studied.is_some_and(|one| wanted(&one.reads) && one.reach(route) != Reach::Elsewhere)
+    };
+    let positions: BTreeSet<usize> = index.for_route(route).filter(reads).collect();
+    positions
+        .into_iter()
+        .filter_map(|position| rules.get(position))
+}
+
+fn ambiguous(route: &RouteFacts, rules: &[Rule], index: &Index, problems: &mut Problems) {
     if !route.ambiguous_paths {
         return;
     }
-    let asking: Vec<&str> = rules
-        .iter()
-        .filter(|studied| studied.reads.asks_path() && studied.reach(route) != Reach::Elsewhere)
-        .map(|studied| studied.rule.id.as_str())
+    let asking: Vec<&str> = reaching(route, rules, index, Reads::asks_path)
+        .map(|rule| rule.id.as_str())
         .collect();
     if asking.is_empty() {
         return;
@@ -301,6 +305,25 @@ fn ambiguous(route: &RouteFacts, rules: &[Studied<'_>], problems: &mut Problems)
     problem.at(&route.at);
 }
 
+/// Policies see the paths of such a route in lower case.
+fn capitals(route: &RouteFacts, rules: &[Rule], index: &Index, problems: &mut Problems) {
+    if !route.ignores_case {
+        return;
+    }
+    let capital = |reads: &Reads| reads.patterns.iter().any(Pattern::has_capitals);
+    for rule in reaching(route, rules, index, capital) {
+        problems
+            .warning("PC2314")
+            .message(format!(
+                "`{}` names a path with capitals, which `{}` never has: its server ignores case",
+                rule.id.as_str(),
+                route.name
+            ))
+            .help("write the path in lower case, escapes such as `%c3%a4` included")
+            .at(&route.at);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,7 +335,8 @@ mod tests {
         let mut problems = Problems::new();
         let rules = load::parse(&[Source::new("p.cedar", text)], &mut problems);
         assert!(load::validate(&rules, &mut problems), "{problems:?}");
-        check(&rules, routes, names, &mut problems);
+        let index = Index::new(&rules).unwrap();
+        check((&rules, &index), routes, names, &mut problems);
         problems
             .iter()
             .map(|problem| {
@@ -396,6 +420,24 @@ mod tests {
     }
 
     #[test]
+    fn a_path_with_capitals_is_reported_where_the_server_ignores_case_and_nowhere_else() {
+        let rule = |path: &str| {
+            format!(
+                "@id(\"p\") @reason(\"r\") forbid (principal, action, resource is Route) when {{ context.request.path like \"{path}\" }};"
+            )
+        };
+        let mut intranet = allowing("x", route("intranet", &[]));
+        let names = Names::default();
+        let told = |path: &str, route: &RouteFacts| findings(&rule(path), &[route.clone()], &names);
+        assert!(told("/Admin*", &intranet).is_empty());
+        intranet.ignores_case = true;
+        assert!(told("/admin*", &intranet).is_empty());
+        let found = told("/Admin*", &intranet);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("PC2314"));
+    }
+
+    #[test]
     fn the_shipped_policies_raise_nothing_over_the_routes_they_name() {
         let mut problems = Problems::new();
         let rules = load::parse(&shipped(), &mut problems);
@@ -408,7 +450,8 @@ mod tests {
         for route in &mut open {
             route.allow.push(Subject::Everyone);
         }
-        check(&rules, &open, &names, &mut problems);
+        let index = Index::new(&rules).unwrap();
+        check((&rules, &index), &open, &names, &mut problems);
         assert!(problems.is_empty(), "{problems:?}");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Everything wrong is reported, each thing once, at the place where it was written. Nothing is decided here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,12 @@ use miette::Diagnostic;
 use crate::base::PolicyId;
 use crate::config::{At, Problems, Source};
 
+use super::parallel;
 use super::rule::Rule;
 use super::schema::schema;
+
+/// Policies that are validated together: few enough to share them out evenly.
+const VALIDATED_AT_ONCE: usize = 128;
 
 /// Every `*.cedar` file directly in `folder`, by name. A folder that does not exist holds none.
 pub(crate) fn read_folder(folder: &Path, problems: &mut Problems) -> Vec<Source> {
@@ -64,11 +68,9 @@ fn unreadable(path: &Path, error: &io::Error, problems: &mut Problems) {
 pub(crate) fn parse(files: &[Source], problems: &mut Problems) -> Vec<Rule> {
     let mut rules: Vec<Rule> = Vec::new();
     let mut places: BTreeMap<PolicyId, At> = BTreeMap::new();
-    for file in files {
-        for (policy, at) in parse_file(file, problems) {
-            let Some(rule) = Rule::read(&policy, &at, problems) else {
-                continue;
-            };
+    for (found, theirs) in parallel::map(files, read_rules) {
+        problems.append(theirs);
+        for (rule, at) in found {
             if let Some(first) = places.get(&rule.id) {
                 problems
                     .error("PC2103")
@@ -84,6 +86,16 @@ pub(crate) fn parse(files: &[Source], problems: &mut Problems) -> Vec<Rule> {
         }
     }
     rules
+}
+
+/// The rules of one file, in order, and what is wrong with it.
+fn read_rules(file: &Source) -> (Vec<(Rule, At)>, Problems) {
+    let mut problems = Problems::new();
+    let found = parse_file(file, &mut problems)
+        .into_iter()
+        .filter_map(|(policy, at)| Some((Rule::read(&policy, &at, &mut problems)?, at)))
+        .collect();
+    (found, problems)
 }
 
 fn parse_file(file: &Source, problems: &mut Problems) -> Vec<(Policy, At)> {
@@ -129,14 +141,39 @@ fn parse_file(file: &Source, problems: &mut Problems) -> Vec<(Policy, At)> {
 /// Checks `rules` against the schema in strict mode. Findings that differ only in the request they would fail for
 /// are merged and counted.
 pub(crate) fn validate(rules: &[Rule], problems: &mut Problems) -> bool {
-    let Ok(set) = PolicySet::from_policies(rules.iter().map(|rule| rule.policy.clone())) else {
+    let by_id: HashMap<&str, &Rule> = rules.iter().map(|rule| (rule.id.as_str(), rule)).collect();
+    let validator = Validator::new(schema().clone());
+    if by_id.len() != rules.len() {
         problems
             .error("PC2103")
             .message("two policies have the same id");
         return false;
-    };
-    let by_id: BTreeMap<&str, &Rule> = rules.iter().map(|rule| (rule.id.as_str(), rule)).collect();
-    let validator = Validator::new(schema().clone());
+    }
+    // Cedar validates every policy by itself, so any division finds what the whole would.
+    let parts: Vec<&[Rule]> = rules.chunks(VALIDATED_AT_ONCE).collect();
+    let mut passed = true;
+    let mut merged: BTreeMap<Finding, usize> = BTreeMap::new();
+    for found in parallel::map(&parts, |part| findings(&validator, part)) {
+        let Some((theirs, found)) = found else {
+            problems
+                .error("PC2107")
+                .message("the policies cannot be validated");
+            return false;
+        };
+        passed &= theirs;
+        for (finding, times) in found {
+            *merged.entry(finding).or_default() += times;
+        }
+    }
+    for (finding, times) in &merged {
+        finding.report(&by_id, *times, problems);
+    }
+    passed
+}
+
+/// Whether `rules` pass, and how often each thing was found.
+fn findings(validator: &Validator, rules: &[Rule]) -> Option<(bool, BTreeMap<Finding, usize>)> {
+    let set = PolicySet::from_policies(rules.iter().map(|rule| rule.policy.clone())).ok()?;
     let result = validator.validate(&set, ValidationMode::Strict);
     let mut merged: BTreeMap<Finding, usize> = BTreeMap::new();
     for error in result.validation_errors() {
@@ -148,11 +185,7 @@ pub(crate) fn validate(rules: &[Rule], problems: &mut Problems) -> bool {
         let finding = Finding::of(warning.policy_id().to_string(), "PC2301", warning);
         *merged.entry(finding).or_default() += 1;
     }
-    let passed = result.validation_passed();
-    for (finding, times) in &merged {
-        finding.report(&by_id, *times, problems);
-    }
-    passed
+    Some((result.validation_passed(), merged))
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -195,7 +228,7 @@ impl Finding {
         }
     }
 
-    fn report(&self, rules: &BTreeMap<&str, &Rule>, times: usize, problems: &mut Problems) {
+    fn report(&self, rules: &HashMap<&str, &Rule>, times: usize, problems: &mut Problems) {
         let problem = if self.code == "PC2301" {
             problems.warning(self.code)
         } else {
@@ -288,9 +321,10 @@ mod tests {
 
     #[test]
     fn ids_are_required_and_unique() {
-        let found = problems(
+        let mut found = problems(
             "permit (principal, action, resource);\n@id(\"a\") permit (principal, action, resource);\n@id(\"a\") permit (principal, action, resource);\n@id(\"a b\") permit (principal, action, resource);",
         );
+        found.sort_by(|one, other| one.1.cmp(&other.1));
         let codes: Vec<(&str, &str)> = found
             .iter()
             .map(|one| (one.0.as_str(), one.1.as_str()))

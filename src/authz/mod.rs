@@ -18,6 +18,7 @@ pub(crate) mod lint;
 pub(crate) mod listing;
 pub(crate) mod load;
 mod memory;
+mod parallel;
 mod pattern;
 pub(crate) mod permit;
 pub(crate) mod policies;
@@ -29,6 +30,7 @@ pub(crate) mod rule;
 pub(crate) mod schema;
 mod slices;
 pub(crate) mod starter;
+mod study;
 
 pub(crate) use groups::Groups;
 pub(crate) use permit::{Decision, Denial, Permit, Remedy};

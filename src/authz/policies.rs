@@ -20,6 +20,7 @@ use super::recent::Recent;
 use super::routes::{self, RouteFacts};
 use super::rule::Rule;
 use super::slices::Slices;
+use super::study::Index;
 use super::{lint, load};
 
 /// Decisions kept, over all callers and routes. An entry is about 200 bytes.
@@ -65,19 +66,22 @@ impl Policies {
         let before = problems.errors();
         let mut rules = load::parse(inputs.files, problems);
         let written = rules.len();
-        for route in inputs.routes {
-            rules.extend(routes::generated(route, problems));
-        }
+        rules.extend(routes::generated(inputs.routes, problems));
         let unique = unique(rules, written, problems);
         if !load::validate(&unique, problems) {
             return None;
         }
-        lint::check(&unique, inputs.routes, inputs.names, problems);
+        let index = Index::new(&unique);
+        if let Some(index) = &index {
+            lint::check((&unique, index), inputs.routes, inputs.names, problems);
+        }
         if problems.errors() > before {
             return None;
         }
-        let Some(slices) = Slices::compile(inputs.routes, &unique, (inputs.zone, inputs.step_up))
-        else {
+        let of_console = (inputs.zone, inputs.step_up);
+        let sliced =
+            index.and_then(|index| Slices::compile(inputs.routes, (&unique, &index), of_console));
+        let Some(slices) = sliced else {
             problems
                 .error("PC2107")
                 .message("the policies validate, but cannot be sorted by route");

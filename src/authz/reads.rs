@@ -295,8 +295,11 @@ mod tests {
 
     fn reads(conditions: &str) -> Reads {
         let text = format!("permit(principal, action, resource) {conditions};");
-        let policy = Policy::parse(None, text).unwrap().to_pst().unwrap();
-        Reads::of_policy(policy.body())
+        let policy = Policy::parse(None, text).unwrap();
+        let written = Reads::of_policy(policy.to_pst().unwrap().body());
+        let evaluated = cedar_policy::pst::Policy::try_from(policy.as_ref().clone()).unwrap();
+        assert_eq!(Reads::of_policy(evaluated.body()), written);
+        written
     }
 
     #[test]

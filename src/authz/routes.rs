@@ -2,10 +2,11 @@
 //!
 //! `allow = [...]` and `public = true` become ordinary policies: listed, tested and overruled by any forbid.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use cedar_policy::Policy;
+use cedar_policy::{Policy, PolicySet};
 use jiff::tz::TimeZone;
 
 use crate::base::RouteName;
@@ -29,6 +30,8 @@ pub(crate) struct RouteFacts {
     pub(crate) hidden: bool,
     /// Admits paths that different readers read differently.
     pub(crate) ambiguous_paths: bool,
+    /// The server behind takes `/Admin` and `/admin` for the same, so policies see the path in lower case.
+    pub(crate) ignores_case: bool,
     /// The clock of `context.time`.
     pub(crate) zone: TimeZone,
     /// How old the second factor may be where a policy asks for a fresh one without saying how fresh.
@@ -67,6 +70,7 @@ impl RouteFacts {
             public: route.public,
             hidden: route.hidden,
             ambiguous_paths: !route.path_allows.is_empty(),
+            ignores_case: config.ignores_case(route),
             zone: zone.unwrap_or(&config.server.timezone).zone.clone(),
             step_up: route
                 .session
@@ -78,19 +82,71 @@ impl RouteFacts {
     }
 }
 
-/// The policies that follow from the table of `route` itself.
-pub(crate) fn generated(route: &RouteFacts, problems: &mut Problems) -> Vec<Rule> {
-    let mut rules = Vec::new();
-    if route.public {
-        let id = format!("route.{}.public", route.name);
-        let scope = scope("principal", route);
-        rules.extend(make(&id, &format!("permit ({scope});"), route, problems));
-    }
-    if !route.allow.is_empty() {
-        let id = format!("route.{}.allow", route.name);
-        rules.extend(make(&id, &allow(route), route, problems));
+/// The policies that follow from the tables of `routes` themselves.
+pub(crate) fn generated(routes: &[RouteFacts], problems: &mut Problems) -> Vec<Rule> {
+    let made: Vec<Made<'_>> = routes.iter().flat_map(Made::of).collect();
+    let policies = together(&made);
+    let mut rules = Vec::with_capacity(made.len());
+    for (position, one) in made.iter().enumerate() {
+        let parsed = policies.as_ref().and_then(|all| all.get(position).cloned());
+        match parsed.map_or_else(|| Policy::parse(None, &one.text), Ok) {
+            Ok(policy) => rules.push(Rule::generated(&one.id, &policy, &one.route.name)),
+            Err(error) => {
+                let problem = problems.error("PC2106");
+                problem
+                    .message(format!("no policy can be made from `{}`: {error}", one.id))
+                    .at(&one.route.at);
+            }
+        }
     }
     rules
+}
+
+/// A policy that a route makes, as text.
+struct Made<'a> {
+    id: String,
+    text: String,
+    route: &'a RouteFacts,
+}
+
+impl<'a> Made<'a> {
+    fn of(route: &'a RouteFacts) -> Vec<Self> {
+        let mut made = Vec::new();
+        if route.public {
+            made.push(Self {
+                id: format!("route.{}.public", route.name),
+                text: format!("permit ({});", scope("principal", route)),
+                route,
+            });
+        }
+        if !route.allow.is_empty() {
+            made.push(Self {
+                id: format!("route.{}.allow", route.name),
+                text: allow(route),
+                route,
+            });
+        }
+        made
+    }
+}
+
+/// Parses all of them at once, because beginning to parse costs more than the policy itself. `None` unless every text
+/// has become exactly one policy.
+fn together(made: &[Made<'_>]) -> Option<Vec<Policy>> {
+    let mut text = String::new();
+    let mut begins = Vec::with_capacity(made.len());
+    for one in made {
+        begins.push(text.len());
+        text += &one.text;
+        text.push('\n');
+    }
+    let set: PolicySet = text.parse().ok()?;
+    let mut found = BTreeMap::new();
+    for policy in set.policies() {
+        found.insert(policy.as_ref().loc()?.start(), policy.clone());
+    }
+    (found.keys().eq(begins.iter()) && set.policies().count() == begins.len())
+        .then(|| found.into_values().collect())
 }
 
 fn allow(route: &RouteFacts) -> String {
@@ -134,19 +190,6 @@ fn scope(principal: &str, route: &RouteFacts) -> String {
     )
 }
 
-fn make(id: &str, text: &str, route: &RouteFacts, problems: &mut Problems) -> Option<Rule> {
-    match Policy::parse(None, text) {
-        Ok(policy) => Some(Rule::generated(id, &policy, &route.name)),
-        Err(error) => {
-            let problem = problems.error("PC2106");
-            problem
-                .message(format!("no policy can be made from `{id}`: {error}"))
-                .at(&route.at);
-            None
-        }
-    }
-}
-
 /// A Cedar string literal. Everything but plain ASCII is written as an escape, so no name can end the literal.
 pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
@@ -178,6 +221,7 @@ mod tests {
             public,
             hidden: false,
             ambiguous_paths: false,
+            ignores_case: false,
             zone: TimeZone::UTC,
             step_up: Duration::from_secs(300),
             at: At::nowhere(),
@@ -186,7 +230,7 @@ mod tests {
 
     fn rules(allow: &[Subject], public: bool) -> Vec<Rule> {
         let mut problems = Problems::new();
-        let rules = generated(&route(allow, public), &mut problems);
+        let rules = generated(&[route(allow, public)], &mut problems);
         assert!(problems.is_empty());
         assert!(
             super::super::load::validate(&rules, &mut problems),
@@ -217,6 +261,51 @@ mod tests {
         );
         assert_eq!(rules(&[], true)[0].id.as_str(), "route.app.public");
         assert!(rules(&[], false).is_empty());
+    }
+
+    #[test]
+    fn the_policies_of_many_routes_are_those_of_each() {
+        let named = |number: usize, public: bool| RouteFacts {
+            name: RouteName::new(format!("app{number}")),
+            public,
+            ..route(&[Subject::Group(format!("team\"{number}"))], public)
+        };
+        let routes: Vec<RouteFacts> = (0..9)
+            .map(|number| named(number, number % 3 == 0))
+            .collect();
+        let mut problems = Problems::new();
+        let texts = |rules: Vec<Rule>| -> Vec<String> { rules.iter().map(Rule::text).collect() };
+        let together = texts(generated(&routes, &mut problems));
+        let each: Vec<String> = routes
+            .iter()
+            .flat_map(|one| texts(generated(std::slice::from_ref(one), &mut problems)))
+            .collect();
+        assert_eq!((together.len(), &together), (12, &each));
+        assert!(problems.is_empty());
+    }
+
+    #[test]
+    fn a_text_that_is_two_policies_or_half_a_one_is_not_taken_for_one() {
+        let facts = route(&[], true);
+        let made = |texts: [&str; 2]| -> Vec<Made<'_>> {
+            let one = |text: &str| Made {
+                id: String::new(),
+                text: text.to_owned(),
+                route: &facts,
+            };
+            texts.map(one).into_iter().collect()
+        };
+        let (whole, twice) = (
+            "permit(principal, action, resource);",
+            "permit(principal, action, resource); permit(principal, action, resource);",
+        );
+        assert_eq!(
+            together(&made([whole, whole])).map(|all| all.len()),
+            Some(2)
+        );
+        assert!(together(&made([twice, whole])).is_none());
+        assert!(together(&made([twice, " "])).is_none());
+        assert!(together(&made(["permit(principal, ", "action, resource);"])).is_none());
     }
 
     #[test]

@@ -3,11 +3,11 @@
 //! A policy is left out of a slice only when its scope cannot match the target; what is left out would not have
 //! been satisfied and could not have failed, so an answer from the slice is the answer of all policies.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cedar_policy::pst::{self, EntityOrSlot, ResourceConstraint, StaticPolicy, Template};
+use cedar_policy::pst::{self, StaticPolicy, Template};
 use cedar_policy::{Entity, Policy, PolicySet};
 use jiff::tz::TimeZone;
 
@@ -18,6 +18,7 @@ use super::reads::{self, Reads};
 use super::request::Target;
 use super::routes::RouteFacts;
 use super::rule::Rule;
+use super::study::Index;
 
 /// The policies that can apply to one target.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(crate) struct Slice {
     pub(crate) target: Entity,
     pub(crate) public: bool,
     pub(crate) hidden: bool,
+    /// The path is judged in lower case.
+    pub(crate) ignores_case: bool,
     pub(crate) tenant: String,
     pub(crate) zone: TimeZone,
     /// The age a step-up asks for when the policy does not say.
@@ -46,36 +49,40 @@ pub(crate) struct Slice {
 pub(crate) struct Slices {
     routes: HashMap<RouteName, Arc<Slice>>,
     console: Arc<Slice>,
+    /// Some slice judges the path in lower case.
+    ignore_case: bool,
 }
 
 impl Slices {
     /// `None` when an entity or a policy cannot be expressed, which validation has excluded.
     pub(crate) fn compile(
         routes: &[RouteFacts],
-        rules: &[Rule],
+        rules: (&[Rule], &Index),
         (zone, step_up): (&TimeZone, Duration),
     ) -> Option<Self> {
-        let index = Index::new(rules)?;
+        let ready = Ready::new(rules.0, rules.1)?;
         let mut found = HashMap::with_capacity(routes.len());
         for (number, route) in (1..).zip(routes) {
-            let slice = index.slice(Place {
+            let slice = ready.slice(Place {
                 number,
-                rules: index.for_route(route),
+                rules: ready.index.for_route(route).collect(),
                 target: entities::route(route)?,
                 public: route.public,
                 hidden: route.hidden,
+                ignores_case: route.ignores_case,
                 tenant: route.tenant.clone(),
                 zone: route.zone.clone(),
                 step_up: route.step_up,
             })?;
             found.insert(route.name.clone(), Arc::new(slice));
         }
-        let console = index.slice(Place {
+        let console = ready.slice(Place {
             number: 0,
-            rules: index.console.clone(),
+            rules: ready.index.for_console().iter().copied().collect(),
             target: entities::console(),
             public: false,
             hidden: false,
+            ignores_case: false,
             tenant: String::new(),
             zone: zone.clone(),
             step_up,
@@ -83,7 +90,13 @@ impl Slices {
         Some(Self {
             routes: found,
             console: Arc::new(console),
+            ignore_case: routes.iter().any(|route| route.ignores_case),
         })
+    }
+
+    /// `true` when the path of a request on `target` is judged in lower case.
+    pub(crate) fn ignores_case(&self, target: Target<'_>) -> bool {
+        self.ignore_case && self.find(target).is_some_and(|slice| slice.ignores_case)
     }
 
     pub(crate) fn find(&self, target: Target<'_>) -> Option<&Arc<Slice>> {
@@ -94,107 +107,41 @@ impl Slices {
     }
 }
 
-/// A policy with what was learnt about it once, for all slices it gets into.
-struct Ready {
-    policy: Policy,
-    id: PolicyId,
-    reads: Reads,
-    guard: Option<Policy>,
-}
-
 /// What a slice is made from.
 struct Place {
     number: u32,
-    rules: Vec<usize>,
+    /// Their positions; the order of the files.
+    rules: BTreeSet<usize>,
     target: Entity,
     public: bool,
     hidden: bool,
+    ignores_case: bool,
     tenant: String,
     zone: TimeZone,
     step_up: Duration,
 }
 
-/// Positions of policies by what their scope says of the resource.
-#[derive(Default)]
-struct Index {
-    ready: Vec<Ready>,
-    every_route: Vec<usize>,
-    by_route: BTreeMap<String, Vec<usize>>,
-    by_label: BTreeMap<String, Vec<usize>>,
-    console: Vec<usize>,
+/// The policies with what is asked of the time before each is.
+struct Ready<'a> {
+    rules: &'a [Rule],
+    index: &'a Index,
+    guards: Vec<Option<Policy>>,
 }
 
-impl Index {
-    fn new(rules: &[Rule]) -> Option<Self> {
-        let mut index = Self::default();
-        for (position, rule) in rules.iter().enumerate() {
-            let pst::Policy::Static(policy) = rule.policy.to_pst().ok()? else {
-                return None;
-            };
-            let body = policy.body();
-            index.place(position, &body.resource);
-            let reads = Reads::of_policy(body);
-            let guard = match reads.is_timed() {
-                true => Some(guard(body)?),
+impl<'a> Ready<'a> {
+    fn new(rules: &'a [Rule], index: &'a Index) -> Option<Self> {
+        let mut guards = Vec::with_capacity(rules.len());
+        for studied in &index.studied {
+            guards.push(match studied.reads.is_timed() {
+                true => Some(guard(studied.body())?),
                 false => None,
-            };
-            index.ready.push(Ready {
-                policy: rule.policy.clone(),
-                id: rule.id.clone(),
-                reads,
-                guard,
             });
         }
-        Some(index)
-    }
-
-    fn place(&mut self, position: usize, resource: &ResourceConstraint) {
-        match resource {
-            ResourceConstraint::Any => {
-                self.every_route.push(position);
-                self.console.push(position);
-            }
-            ResourceConstraint::Is(kind) if kind.to_string() == "Console" => {
-                self.console.push(position);
-            }
-            ResourceConstraint::Is(_) => self.every_route.push(position),
-            ResourceConstraint::Eq(EntityOrSlot::Entity(uid))
-            | ResourceConstraint::In(EntityOrSlot::Entity(uid))
-            | ResourceConstraint::IsIn(_, EntityOrSlot::Entity(uid)) => {
-                let name = uid.eid.to_string();
-                match uid.ty.to_string().as_str() {
-                    "Route" => self.by_route.entry(name).or_default().push(position),
-                    "Label" => self.by_label.entry(name).or_default().push(position),
-                    "Console" => self.console.push(position),
-                    // Cedar says what such a policy means; it is given every chance to.
-                    _ => {
-                        self.every_route.push(position);
-                        self.console.push(position);
-                    }
-                }
-            }
-            ResourceConstraint::Eq(EntityOrSlot::Slot(_))
-            | ResourceConstraint::In(EntityOrSlot::Slot(_))
-            | ResourceConstraint::IsIn(_, EntityOrSlot::Slot(_)) => {
-                self.every_route.push(position);
-                self.console.push(position);
-            }
-        }
-    }
-
-    fn for_route(&self, route: &RouteFacts) -> Vec<usize> {
-        let labelled = route
-            .labels
-            .iter()
-            .filter_map(|label| self.by_label.get(label));
-        let named = self.by_route.get(route.name.as_str());
-        let all: BTreeSet<usize> = labelled
-            .chain(named)
-            .flatten()
-            .chain(&self.every_route)
-            .copied()
-            .collect();
-        all.into_iter().collect()
+        Some(Self {
+            rules,
+            index,
+            guards,
+        })
     }
 
     fn slice(&self, place: Place) -> Option<Slice> {
@@ -203,14 +150,14 @@ impl Index {
         let mut reads = Reads::default();
         let mut instant = BTreeSet::new();
         for position in place.rules {
-            let ready = self.ready.get(position)?;
-            policies.add(ready.policy.clone()).ok()?;
-            reads.add(&ready.reads);
-            if let Some(guard) = &ready.guard {
+            let (rule, studied) = (self.rules.get(position)?, self.index.studied.get(position)?);
+            policies.add(rule.policy.clone()).ok()?;
+            reads.add(&studied.reads);
+            if let Some(guard) = self.guards.get(position)? {
                 guards.add(guard.clone()).ok()?;
             }
-            if ready.reads.instant {
-                instant.insert(ready.id.clone());
+            if studied.reads.instant {
+                instant.insert(rule.id.clone());
             }
         }
         Some(Slice {
@@ -218,6 +165,7 @@ impl Index {
             target: place.target,
             public: place.public,
             hidden: place.hidden,
+            ignores_case: place.ignores_case,
             tenant: place.tenant,
             zone: place.zone,
             step_up: place.step_up,

@@ -150,6 +150,24 @@ impl Authority {
     }
 }
 
+impl Authority {
+    /// Reads `text` when its host is `host`, whose name is then shared instead of written anew; `None` otherwise.
+    pub(crate) fn of(host: &Host, text: &str) -> Option<Self> {
+        let (name, rest) = text.split_at_checked(host.as_str().len())?;
+        if !name.eq_ignore_ascii_case(host.as_str()) {
+            return None;
+        }
+        let port = match rest {
+            "" => None,
+            port => Some(parse_port(port.strip_prefix(':')?).ok()?),
+        };
+        Some(Self {
+            host: host.clone(),
+            port,
+        })
+    }
+}
+
 fn parse_port(text: &str) -> Result<u16, HostError> {
     let digits =
         !text.is_empty() && text.len() <= 5 && text.bytes().all(|byte| byte.is_ascii_digit());

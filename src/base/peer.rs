@@ -1,8 +1,11 @@
 //! The facts of one connection.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::OnceLock;
 
-use super::Host;
+use http::{HeaderName, HeaderValue, Version};
+
+use super::{Authority, Host};
 
 /// One accepted connection, as seen from our side of the socket.
 #[derive(Debug, Clone)]
@@ -13,6 +16,21 @@ pub(crate) struct Peer {
     pub(crate) local: SocketAddr,
     /// `None` on the plain listener.
     pub(crate) tls: Option<TlsFacts>,
+    /// What upstreams are told about the connection, from its first request on.
+    pub(crate) statement: OnceLock<Statement>,
+}
+
+/// Header fields about where a request comes from, and what they were written from.
+///
+/// Most connections carry one client to one host, so the text is worth keeping.
+#[derive(Debug, Clone)]
+pub(crate) struct Statement {
+    pub(crate) client: IpAddr,
+    pub(crate) authority: Authority,
+    pub(crate) version: Version,
+    /// Our name in `Via`.
+    pub(crate) pseudonym: String,
+    pub(crate) fields: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// What the TLS handshake settled.
@@ -27,6 +45,16 @@ pub(crate) struct TlsFacts {
 }
 
 impl Peer {
+    /// A connection about which nothing has been said yet.
+    pub(crate) const fn new(address: SocketAddr, local: SocketAddr, tls: Option<TlsFacts>) -> Self {
+        Self {
+            address,
+            local,
+            tls,
+            statement: OnceLock::new(),
+        }
+    }
+
     /// The connection's remote address with an IPv4-mapped IPv6 form folded to IPv4.
     pub(crate) fn ip(&self) -> IpAddr {
         self.address.ip().to_canonical()

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::outcome::{Exit, chain};
-use super::{Failure, Globals, block_on, open, shown};
+use super::{Failure, Globals, block_on, open, run, shown};
 use crate::admin::account;
 use crate::admin::call::{AdminError, Call, Reply};
 use crate::admin::client::{self, AskError};
@@ -124,7 +124,7 @@ pub(super) fn perform(globals: &Globals, call: Call) -> Result<Reply, Failure> {
 fn here(globals: &Globals, config: &Config, call: Call) -> Result<Reply, Failure> {
     owned(config.data_folder())?;
     let core = Core::open(open::plan(globals)?, Clock::System)
-        .map_err(|error| unopened(config, &error))?;
+        .map_err(|error| unopened(globals, config, &error))?;
     let desk = Desk {
         authenticator: Arc::clone(&core.authenticator),
         audit: Arc::clone(&core.audit),
@@ -156,7 +156,10 @@ fn owned(folder: &Path) -> Result<(), Failure> {
     ))
 }
 
-fn unopened(config: &Config, error: &OpenCoreError) -> Failure {
+fn unopened(globals: &Globals, config: &Config, error: &OpenCoreError) -> Failure {
+    if let OpenCoreError::MasterKeyGone { path, at } = error {
+        return run::key_is_gone(path, at, globals);
+    }
     if let OpenCoreError::Folder(held @ FolderError::Held { .. }) = error {
         let socket = shown(&config.server.admin_socket);
         return Failure::new(
@@ -169,9 +172,10 @@ fn unopened(config: &Config, error: &OpenCoreError) -> Failure {
     let exit = match error {
         OpenCoreError::Audit(_) | OpenCoreError::Keyring(_) => Exit::AuditUnwritable,
         OpenCoreError::Store(_) | OpenCoreError::People(_) => Exit::Unreachable,
-        OpenCoreError::Folder(_) | OpenCoreError::MasterKey { .. } | OpenCoreError::Key(_) => {
-            Exit::CannotDo
-        }
+        OpenCoreError::Folder(_)
+        | OpenCoreError::MasterKey { .. }
+        | OpenCoreError::MasterKeyGone { .. }
+        | OpenCoreError::Key(_) => Exit::CannotDo,
     };
     Failure::new(exit, chain(error))
 }
@@ -233,8 +237,7 @@ mod tests {
     fn the_usual_socket_is_the_one_of_the_configuration() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("portcullis.toml");
-        let portal = crate::base::Authority::parse("login.example.com").unwrap();
-        std::fs::write(&file, crate::config::starter(&portal, &[])).unwrap();
+        std::fs::write(&file, "[server]\nportal = \"login.example.com\"\n").unwrap();
         let loaded = crate::config::load(&file).unwrap();
         assert_eq!(loaded.config.server.admin_socket, Path::new(USUAL_SOCKET));
     }

@@ -3,9 +3,10 @@
 //! Looks and creates nothing, so that `check` and `doctor` may run as anybody, anywhere.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use crate::base::Timestamp;
-use crate::config::{Config, Problems};
+use crate::config::{At, Config, Problems};
 use crate::keys::{KeyError, MasterKey};
 use crate::tls;
 use crate::tls::certificates::{Certificates, Wanted};
@@ -34,6 +35,19 @@ pub(super) fn certificates(
     }
 }
 
+/// Says that a database has lost its master key, which is configured `at`.
+pub(super) fn key_is_gone(path: &Path, at: &At, problems: &mut Problems) {
+    problems
+        .error("PC6101")
+        .message(format!(
+            "the master key {} is gone, and the database is there",
+            shown(path)
+        ))
+        .at(at)
+        .label("what is sealed cannot be opened without it")
+        .help("bring the key back from where its copy is kept");
+}
+
 /// The master key and the data folder, as far as they exist.
 pub(super) fn storage(config: &Config, problems: &mut Problems) {
     let storage = &config.storage;
@@ -41,15 +55,7 @@ pub(super) fn storage(config: &Config, problems: &mut Problems) {
         Ok(_key) => {}
         Err(KeyError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
             if storage.database.exists() {
-                problems
-                    .error("PC6101")
-                    .message(format!(
-                        "the master key {} is gone, and the database is there",
-                        shown(&storage.master_key)
-                    ))
-                    .at(storage.master_key.at())
-                    .label("what is sealed cannot be opened without it")
-                    .help("bring the key back from where its copy is kept");
+                key_is_gone(&storage.master_key, storage.master_key.at(), problems);
             }
         }
         Err(error) => {

@@ -1,14 +1,14 @@
 //! `portcullis run`: serve in the foreground.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
 use super::outcome::{Exit, Failure, Outcome, chain};
-use super::{Globals, shown};
+use super::{Globals, ground, shown};
 use crate::base::{Clock, Timestamp};
-use crate::config::{Config, Format, Level};
+use crate::config::{At, Config, Format, Level, Problems};
 use crate::server::core::OpenCoreError;
 use crate::server::{Server, StartError};
 use crate::telemetry::logging;
@@ -61,6 +61,13 @@ pub(super) fn open(path: PathBuf, globals: &Globals) -> Result<Server, Failure> 
     Ok(server)
 }
 
+/// [`OpenCoreError::MasterKeyGone`] as `check` tells it.
+pub(super) fn key_is_gone(path: &Path, at: &At, globals: &Globals) -> Failure {
+    let mut problems = Problems::new();
+    ground::key_is_gone(path, at, &mut problems);
+    globals.refused(&problems)
+}
+
 /// What kept the server from starting, with the exit code that tells systemd whether trying again makes sense.
 fn refused(error: &StartError, globals: &Globals) -> Failure {
     match error {
@@ -71,6 +78,9 @@ fn refused(error: &StartError, globals: &Globals) -> Failure {
                 chain(cause)
             );
             Failure::new(Exit::AuditUnwritable, text)
+        }
+        StartError::Core(OpenCoreError::MasterKeyGone { path, at }) => {
+            key_is_gone(path, at, globals)
         }
         StartError::Core(OpenCoreError::Store(_)) => Failure::new(Exit::Unreachable, chain(error)),
         StartError::Listen(_) => {

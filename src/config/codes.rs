@@ -119,6 +119,7 @@ codes! {
     "PC2311", "a policy forbids without saying why", "The person who is refused reads @reason. Without it they only learn that they were refused.";
     "PC2312", "a permit for everyone", "A permit that names neither who, nor what, nor where opens every app to everyone who signed in.";
     "PC2313", "paths that a server may read differently", "The route admits kinds of paths that servers understand differently (`path_allows`), and a policy decides by path. Check that the server reads such paths as the policy does.";
+    "PC2314", "a path with capitals where case does not count", "The servers of the route's upstream ignore case (`case_insensitive`), so policies see the path in lower case. One that names a path with capitals never applies: as a permit it is useless, as a forbid harmless.";
     "PC2401", "nobody can open an app", "Nothing is open by default: the route has no `allow`, and no permit names it or one of its labels.";
     "PC2501", "a policy test failed", "The rules decide a case differently than its test expects. A reload with a failing test is refused and the old rules stay in force. Either the rules or the expectation is wrong: `policy explain` shows who decided.";
     "PC2502", "a policy test that cannot be read", "The case misses something, or says it in a way that has no meaning. The message says which.";
@@ -137,6 +138,8 @@ codes! {
     "PC3201", "a wildcard that cannot be proved", "An authority gives certificates for wildcards only to those who prove the name in DNS.";
     "PC3202", "a challenge that nobody answers", "The authority would look where nothing of ours answers, so no name could be proved.";
     "PC3203", "the program for DNS cannot be used", "It is run with the rights of Portcullis when a certificate is obtained. It must exist and be executable, and only its owner may change it.";
+    "PC4101", "password hashes that are cheap to guess",
+        "Whoever steals the database guesses at the passwords in it on hardware made for it. The memory and the passes of one check decide how many guesses a day that gives. Portcullis does not go below what OWASP's Password Storage Cheat Sheet asks for.";
     "PC5101", "http to another machine",
         "What travels there can be read and changed by everyone between, cookies and personal data included. Give the upstream a certificate and use https; or reach it on loopback or a Unix socket; or say `cleartext = true` on the upstream, which the posture report then lists.";
     "PC5102", "an upstream without targets", "At least one server must be there.";

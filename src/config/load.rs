@@ -73,7 +73,7 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, Problems> {
 }
 
 /// `None` when a file is no TOML or lacks what has no default.
-pub(super) fn compile(source: Source, folder: &Path, problems: &mut Problems) -> Option<Config> {
+pub(crate) fn compile(source: Source, folder: &Path, problems: &mut Problems) -> Option<Config> {
     let first = tree::parse(&source, problems);
     let mut sources = vec![source];
     let included = first

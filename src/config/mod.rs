@@ -36,11 +36,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub(crate) use audit::{Audit, Durability, Format, Level, OnFailure, Telemetry};
-pub(crate) use auth::{Auth, Session};
+pub(crate) use auth::{Auth, PasswordCost, Session};
 pub(crate) use check::DEFAULT_TENANT;
 pub(crate) use codes::find as find_code;
-pub(crate) use load::{Loaded, load, locate};
-pub(crate) use nearest::find as nearest;
+pub(crate) use load::{Loaded, compile, load, locate};
+pub(crate) use nearest::{Candidates, find as nearest};
 pub(crate) use problem::{Problem, Problems, Severity};
 pub(crate) use reference::{explain as explain_key, markdown as reference};
 pub(crate) use route::{AuditPath, AuditQuery, Explain, PathClass, Route};
@@ -88,6 +88,12 @@ impl Config {
     /// The folder that holds the database and, unless configured otherwise, the audit log.
     pub(crate) fn data_folder(&self) -> &std::path::Path {
         self.storage.database.folder()
+    }
+
+    /// `true` when the upstream behind `route` takes `/Admin` and `/admin` for the same.
+    pub(crate) fn ignores_case(&self, route: &Route) -> bool {
+        let upstream = self.upstreams.get(&route.upstream.value);
+        upstream.is_some_and(|upstream| upstream.case_insensitive)
     }
 
     /// The keys that are other in `newer` and take effect only after a restart, as "`listen` in [server]".

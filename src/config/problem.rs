@@ -96,7 +96,7 @@ impl Serialize for Problem {
 /// Findings in the order they were made; rendering sorts them.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(transparent)]
-pub(crate) struct Problems(Vec<Problem>);
+pub(crate) struct Problems(pub(super) Vec<Problem>);
 
 impl Problems {
     pub(crate) const fn new() -> Self {
@@ -141,6 +141,11 @@ impl Problems {
     /// Starts a warning: worth stopping for in CI, not at start.
     pub(crate) fn warning(&mut self, code: &'static str) -> &mut Problem {
         self.add(code, Severity::Warning)
+    }
+
+    /// Adds what was found elsewhere.
+    pub(crate) fn append(&mut self, mut others: Self) {
+        self.0.append(&mut others.0);
     }
 
     fn add(&mut self, code: &'static str, severity: Severity) -> &mut Problem {

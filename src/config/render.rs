@@ -8,9 +8,13 @@ use annotate_snippets::{
 
 use super::problem::{Problem, Problems, Severity};
 
+/// Problems that are shown in full: more than anybody reads in one go.
+const MOST_SHOWN: usize = 250;
+
 impl Problems {
-    /// Every problem with the line it is about, in the compiler's manner, sorted by file and place.
-    /// Ends with a line break unless there is nothing to say.
+    /// The problems with the lines they are about, in the compiler's manner, sorted by file and place. Of very many
+    /// only so many are shown, errors before warnings, and how many more there are. Ends with a line break unless
+    /// there is nothing to say.
     pub(crate) fn render(&self, color: bool) -> String {
         let mut settled = self.clone();
         settled.settle();
@@ -19,10 +23,30 @@ impl Problems {
         } else {
             Renderer::plain()
         };
-        settled
-            .iter()
-            .map(|problem| render(problem, &renderer) + "\n\n")
-            .collect()
+        let mut room_for_warnings = MOST_SHOWN.saturating_sub(settled.errors());
+        let mut room_for_errors = MOST_SHOWN;
+        let mut unshown = Self::new();
+        let mut text = String::new();
+        for problem in settled.0 {
+            let room = match problem.severity {
+                Severity::Error => &mut room_for_errors,
+                Severity::Warning => &mut room_for_warnings,
+            };
+            if let Some(less) = room.checked_sub(1) {
+                *room = less;
+                text += &render(&problem, &renderer);
+                text += "\n\n";
+            } else {
+                unshown.0.push(problem);
+            }
+        }
+        if !unshown.is_empty() {
+            text += &format!(
+                "and {} more; --format json has all of them\n\n",
+                unshown.summary()
+            );
+        }
+        text
     }
 
     /// `2 errors, 1 warning`; empty when there is nothing to count.

@@ -16,7 +16,7 @@ table! {
     ///
     /// Order never matters: an exact host wins over a wildcard, then the longest wildcard, then the longest path.
     Route ["route.NAME"] {
-        /// Host that people open: `"app.example.com"`, or `"*.example.com"` for every name below `example.com`.
+        /// Host that people open: `"app.example.com"`, or `"*.example.com"` for every name one label below it: `a.example.com`, not `a.b.example.com` and not `example.com`.
         host: Spanned<HostPattern> = required, reload;
         /// Path prefix, in whole segments: `"/api"` matches `/api` and `/api/x`, not `/apix`.
         path: PathPrefix = "/", reload;
@@ -40,7 +40,7 @@ table! {
         public: bool = false, reload;
         /// Keeps the app off the launcher, and answers 404 instead of 403 when a policy refuses.
         hidden: bool = false, reload;
-        /// Carries WebSocket connections.
+        /// Carries WebSocket connections, opened over HTTP/1.1 or HTTP/2.
         websocket: bool = true, reload;
         /// Further protocols that a request may upgrade to, as in its `Upgrade` header.
         upgrades: Vec<Spanned<String>> = [], reload;
@@ -97,7 +97,7 @@ words! {
 words! {
     /// Paths that readers understand differently.
     PathClass {
-        /// `%2F` and `%5C` in a segment.
+        /// `%2F` in a segment; `%5C` is refused everywhere.
         EncodedSlash = "encoded-slash",
         /// `;` in a segment.
         Semicolon = "semicolon",

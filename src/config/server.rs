@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::source::Spanned;
 use super::table::table;
-use super::types::{Bytes, Protocols, Rate, Timezone};
+use super::types::{Bytes, Protocols, Pseudonym, Rate, Timezone};
 use crate::base::Authority;
 
 table! {
@@ -38,6 +38,8 @@ table! {
         timezone: Timezone = "UTC", reload;
         /// Socket through which `portcullis reload` and its siblings reach the running server.
         admin_socket: PathBuf = "/run/portcullis/admin.sock", restart;
+        /// Our name in `Via` and `Forwarded`. A request that carries it has been here before and is refused as a loop, so two Portcullis in a row need two names.
+        via: Pseudonym = "portcullis", reload;
         /// Bounds on messages and waiting.
         limits: Limits = {}, reload;
         /// Names of the headers that Portcullis writes.

@@ -5,7 +5,8 @@ use crate::base::Authority;
 
 /// A commented file for `portal` and `apps` (host and server of each). [`super::load()`] accepts it as it is.
 pub(crate) fn starter(portal: &Authority, apps: &[(HostPattern, TargetUrl)]) -> String {
-    let mut text = format!("{TOP}portal = \"{portal}\"{NEXT}");
+    let listening = listening(portal);
+    let mut text = format!("{TOP}portal = \"{portal}\"\n{listening}{SOCKET}{NEXT}");
     let mut names: Vec<String> = Vec::new();
     for (host, target) in apps {
         let name = name_for(host, &names);
@@ -26,8 +27,12 @@ const TOP: &str = "\
 # Sign-in page and app launcher.
 ";
 
-const NEXT: &str = "
+const SOCKET: &str = "\
+# Through which `portcullis user`, `session` and `reload` talk to the running server.
+admin_socket = \"data/admin.sock\"
+";
 
+const NEXT: &str = "
 [tls]
 # \"intermediate\" is TLS 1.2 and 1.3, \"modern\" is TLS 1.3 alone.
 profile = \"intermediate\"
@@ -55,6 +60,15 @@ const EXAMPLE: &str = "
 # to    = \"https://grafana-1.internal:3000\"
 # allow = [\"group:engineering\"]
 ";
+
+/// Who names a port means to listen there, and has no use for the redirect from port 80.
+fn listening(portal: &Authority) -> String {
+    portal
+        .port
+        .filter(|port| *port != 443)
+        .map(|port| format!("listen        = [\"[::]:{port}\"]\nhttp_redirect = []\n"))
+        .unwrap_or_default()
+}
 
 fn app(name: &str, host: &HostPattern, target: &TargetUrl) -> String {
     let mut text = format!("\n[route.{name}]\nhost  = \"{host}\"\n");
@@ -127,6 +141,15 @@ mod tests {
             ("a.example.com", "http://127.0.0.1:3000"),
             ("a.example.net", "http://10.0.0.7"),
         ]);
+    }
+
+    #[test]
+    fn a_portal_with_a_port_is_served_on_that_port_alone() {
+        let text = |portal: &str| starter(&Authority::parse(portal).unwrap(), &[]);
+        let here = text("login.example.com:8443");
+        assert!(here.contains("listen        = [\"[::]:8443\"]\nhttp_redirect = []\n"));
+        assert!(!text("login.example.com").contains("listen "));
+        assert!(!text("login.example.com:443").contains("listen "));
     }
 
     #[test]

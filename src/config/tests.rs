@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::load::compile;
-use super::{Config, HostPattern, Problems, Source, TargetUrl, load};
+use super::{Config, HostPattern, PasswordCost, Problems, Source, TargetUrl, load};
 
 /// Fails when `path` does not hold `text`; with `PORTCULLIS_BLESS=1` writes it instead.
 pub(super) fn compare_or_bless(path: &Path, text: &str) {
@@ -131,6 +131,45 @@ fn what_is_not_said_has_a_safe_default() {
     assert_eq!(route.upgrades.len(), 1);
     assert_eq!(route.upgrades[0].value, "websocket");
     assert_eq!(route.title(), "grafana");
+}
+
+#[test]
+fn passwords_cost_what_is_written_and_never_less_than_owasp_asks_for() {
+    let with = |keys: &str| format!("{MINIMAL}\n[auth.password]\n{keys}\n");
+    let cost = |keys: &str| accepted(&with(keys)).auth.password.cost();
+    let usual = PasswordCost {
+        memory: 65_536,
+        passes: 3,
+        lanes: 4,
+    };
+    assert_eq!(cost(""), usual);
+    let least = PasswordCost {
+        memory: 19_456,
+        passes: 2,
+        lanes: 1,
+    };
+    assert_eq!(cost("memory = \"19456KiB\"\npasses = 2\nlanes = 1"), least);
+    accepted(&with("memory = \"46MiB\"\npasses = 1"));
+    for below in [
+        "memory = \"18MiB\"\npasses = 2",
+        "memory = \"45MiB\"\npasses = 1",
+        "memory = \"6MiB\"\npasses = 16",
+        "memory = \"1KiB\"",
+    ] {
+        assert_eq!(codes(&with(below)), ["PC4101"], "{below}");
+    }
+    for beyond in [
+        "memory = \"257MiB\"",
+        "memory = \"8TiB\"",
+        "passes = 17",
+        "lanes = 17",
+        "passes = 0",
+        "lanes = 0",
+        "max_length = 63",
+        "max_length = 1025",
+    ] {
+        assert_eq!(codes(&with(beyond)), ["PC1113"], "{beyond}");
+    }
 }
 
 #[test]
@@ -344,4 +383,24 @@ proptest! {
         text.insert_str(at, &with);
         read_and_show(text.as_bytes());
     }
+}
+
+#[test]
+fn of_very_many_problems_errors_are_shown_first_and_the_rest_is_counted() {
+    let source = Source::new("a.toml", "x = 1\n".repeat(2000));
+    let mut problems = Problems::new();
+    for line in 0..1000 {
+        let at = source.at(line * 6..line * 6 + 1);
+        let problem = if line < 990 {
+            problems.warning("PC1413")
+        } else {
+            problems.error("PC1104")
+        };
+        problem.message(format!("finding {line}")).at(&at);
+    }
+    let shown = problems.render(false);
+    assert_eq!(shown.matches("error[").count(), 10);
+    assert_eq!(shown.matches("warning[").count(), 240);
+    assert!(shown.contains("and 750 warnings more; --format json has all of them"));
+    assert_eq!(problems.to_json().as_array().unwrap().len(), 1000);
 }

@@ -86,6 +86,16 @@ impl CookieName {
     }
 }
 
+/// A name in `Via` and, after an underscore, in `Forwarded` (RFC 9110 section 7.6.3, RFC 7239 section 6.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pseudonym(pub(super) String);
+
+impl Pseudonym {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for CookieName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -121,7 +131,7 @@ impl std::ops::Deref for Database {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum HostPattern {
     Exact(Host),
-    /// Every name below this one; not the name itself.
+    /// Every name one label below this one; neither deeper ones nor the name itself.
     Wildcard(Host),
 }
 

@@ -21,9 +21,11 @@ table! {
         /// HTTP versions offered to targets.
         http: Protocols = ["h1", "h2"], reload;
         /// Idle connections that each worker keeps per target.
-        keep: usize = 64, reload;
+        keep: usize = 512, reload;
         /// Targets tried when none of the request's bytes has been sent yet.
         connect_attempts: u32 = 2, reload;
+        /// The servers treat paths alike whatever their case, as IIS does. Routes and policies then see the path in lower case, escapes such as `%c3%a4` included, and are written so; the request itself is carried as it came.
+        case_insensitive: bool = false, reload;
         /// Verification of https targets. It cannot be turned off.
         tls: UpstreamTls = {}, reload;
         /// How long to wait for a target.

@@ -11,8 +11,8 @@ use jiff::tz::TimeZone;
 use super::table::{Reader, Value};
 use super::tree::{Node, Raw};
 use super::types::{
-    Colour, CookieName, Database, HostPattern, PathPrefix, Protocols, Rate, Subject, Target,
-    TargetUrl, Timezone,
+    Colour, CookieName, Database, HostPattern, PathPrefix, Protocols, Pseudonym, Rate, Subject,
+    Target, TargetUrl, Timezone,
 };
 use super::units::{self, UnitError};
 use crate::base::{Authority, Host, Origin};
@@ -83,6 +83,8 @@ from_text! {
         |text| HeaderValue::from_str(text).map_err(|_unreadable| "has characters that a header cannot carry".to_owned());
     Colour: "a colour, such as \"#2f5d8a\"", "PC1113", parse_colour;
     CookieName: "a cookie name that begins with `__Host-`", "PC1113", parse_cookie_name;
+    Pseudonym: "a name of letters, digits, `-`, `_` and `.`, at most 64", "PC1116",
+        |text| if is_name(text) { Ok(Pseudonym(text.to_owned())) } else { Err(format!("is `{text}`, which is no name")) };
     Subject: "\"group:NAME\", \"user:EMAIL\" or \"everyone\"", "PC1114", parse_subject;
     Timezone: "a time zone, such as \"Europe/Berlin\"", "PC1113", parse_timezone;
 }

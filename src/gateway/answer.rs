@@ -3,14 +3,14 @@
 //! The status is the real one. Causes stay in the log; the answer carries a sentence and the request id.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, COOKIE, HeaderMap, RETRY_AFTER};
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, COOKIE, HOST, HeaderMap, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 
 use super::denial;
 use super::refusal::{self, Refusal};
 use crate::authn::BadCredential;
 use crate::base::{Fault, Reason};
-use crate::message::{AdmitError, Body, navigation, security};
+use crate::message::{AdmitError, Body, extended, navigation, security};
 use crate::pages::{self, Failed, Frame, Mishap, Moment, Page as _, Style};
 use crate::plan::RequestContext;
 use crate::portal::Portal;
@@ -21,11 +21,12 @@ const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 /// What has to be remembered of a request until it is answered.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
+    /// As it is judged: GET for a WebSocket over HTTP/2.
     pub(super) method: Method,
     version: Version,
-    /// Path and query as sent, for the way back after sign-in; nothing is decided on it.
-    pub(super) target: String,
-    authority: Option<String>,
+    /// As sent, for the way back after sign-in; nothing is decided on it.
+    uri: Uri,
+    host: Option<HeaderValue>,
     pub(super) style: Style,
     navigates: bool,
     /// Of a navigation only, for the way to the sign-in page.
@@ -35,29 +36,16 @@ pub(crate) struct Asked {
 impl Asked {
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
         let headers = request.headers();
-        let host = || {
-            headers
-                .get(http::header::HOST)
-                .and_then(|value| value.to_str().ok())
-        };
         let navigates = navigation::is_navigation(request.method(), headers);
         let mut cookies = HeaderMap::new();
         for value in headers.get_all(COOKIE).iter().filter(|_| navigates) {
             cookies.append(COOKIE, value.clone());
         }
-        let authority = request
-            .uri()
-            .authority()
-            .map(http::uri::Authority::as_str)
-            .or_else(host);
         Self {
-            method: request.method().clone(),
+            method: extended::method(request),
             version: request.version(),
-            target: request
-                .uri()
-                .path_and_query()
-                .map_or_else(String::new, ToString::to_string),
-            authority: authority.map(str::to_owned),
+            uri: request.uri().clone(),
+            host: headers.get(HOST).cloned(),
             style: if navigation::wants_page(headers) {
                 Style::Page
             } else {
@@ -68,6 +56,17 @@ impl Asked {
         }
     }
 
+    /// Path and query.
+    fn target(&self) -> &str {
+        let target = self.uri.path_and_query();
+        target.map_or("", http::uri::PathAndQuery::as_str)
+    }
+
+    /// The path without its query.
+    pub(super) fn path(&self) -> &str {
+        self.target().split('?').next().unwrap_or_default()
+    }
+
     /// The status or the method forbids content (RFC 9110 section 6.4.1).
     pub(crate) fn expects_no_content(&self, status: StatusCode) -> bool {
         self.method == Method::HEAD || matches!(status.as_u16(), 204 | 304)
@@ -75,9 +74,11 @@ impl Asked {
 
     /// The address to come back to, when it can be one.
     pub(super) fn address(&self) -> Option<String> {
-        self.authority
-            .as_ref()
-            .map(|authority| format!("https://{authority}{}", self.target))
+        let authority = match self.uri.authority() {
+            Some(authority) => authority.as_str(),
+            None => self.host.as_ref()?.to_str().ok()?,
+        };
+        Some(format!("https://{authority}{}", self.target()))
     }
 }
 

@@ -44,7 +44,7 @@ fn page(denied: &Denied, asked: &Asked, cx: &RequestContext, portal: &Portal) ->
         principal,
     } = denied;
     let told = route.explain != Explain::None;
-    let path = asked.target.split('?').next().unwrap_or_default();
+    let path = asked.path();
     let portal_origin = cx.plan.portal_origin();
     let policies = denial
         .policies

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 
 use crate::authn::Principal;
-use crate::base::{RequestId, Timestamp};
 use crate::config::HeaderNames;
 use crate::keys::KeyError;
-use crate::plan::Plan;
+use crate::plan::RequestContext;
 use crate::portal::Assertions;
 use crate::route::Route;
 
@@ -20,21 +19,19 @@ pub(crate) fn statements(
     assertions: &Assertions,
     principal: Option<&Arc<Principal>>,
     route: &Route,
-    plan: &Plan,
-    (id, now): (RequestId, Timestamp),
+    cx: &RequestContext,
 ) -> Result<Vec<(HeaderName, HeaderValue)>, KeyError> {
+    let RequestContext { facts, plan, id } = cx;
     let names: &HeaderNames = &plan.config.server.headers;
     let mut headers = Vec::with_capacity(4);
-    if let Ok(value) = HeaderValue::try_from(id.to_string()) {
-        headers.push((names.request_id.clone(), value));
-    }
+    headers.push((names.request_id.clone(), id.clone()));
     let Some(principal) = principal else {
         return Ok(headers);
     };
     if route.identity.assertion {
         headers.push((
             names.assertion.clone(),
-            assertions.of(principal, route, plan, now)?,
+            assertions.of(principal, route, plan, facts.now)?,
         ));
     }
     if route.identity.headers {

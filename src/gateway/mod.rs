@@ -4,6 +4,7 @@
 //! (`docs/request-path.md`). One gateway per worker: it owns that worker's upstream connections and shares the rest.
 
 pub(crate) mod answer;
+mod again;
 mod denial;
 pub(crate) mod identity;
 mod plain;
@@ -19,6 +20,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
+use self::again::Overseer;
 use self::answer::Asked;
 use self::identity::statements;
 use self::record::{Ledger, Record, admission};
@@ -34,6 +36,7 @@ use crate::config::Limits;
 use crate::keys::random;
 use crate::limit::{self, TooFast};
 use crate::message::cookie::Found;
+use crate::message::upgrade::UpgradeRefused;
 use crate::message::watch::Watched;
 use crate::message::{AdmitError, Body, CleanRequest, forwarded, security};
 use crate::plan::{Plan, RequestContext};
@@ -69,6 +72,8 @@ pub(crate) struct Gateway {
 struct Carried {
     response: Response<Body>,
     stream: Option<Stream>,
+    /// The answer is the upstream's, so sending it needs the permission to its end.
+    permitted: bool,
 }
 
 /// Who may go where, and the proof.
@@ -127,7 +132,7 @@ impl Gateway {
         let plan = self.shared.plan.load_full();
         let facts = self.facts(request.headers(), peer, &plan);
         let asked = Asked::of(&request);
-        let cx = RequestContext { facts, plan };
+        let cx = RequestContext::new(facts, plan);
         let guest = cx.plan.limits.enter(cx.facts.client);
         let slot = match self.shared.audit.reserve() {
             Ok(slot) => slot,
@@ -193,7 +198,7 @@ impl Gateway {
         cx: &RequestContext,
         record: &mut Record,
     ) -> Result<Carried, Refusal> {
-        let RequestContext { facts, plan } = cx;
+        let RequestContext { facts, plan, .. } = cx;
 
         let mut request = CleanRequest::admit(request, &facts.peer, &plan.message)?;
         record.admitted_message(&request, Portal::told_path(&request, plan));
@@ -203,7 +208,8 @@ impl Gateway {
             return Ok(Carried::page(answer, record));
         }
         if Portal::owns(&request, plan) {
-            return Ok(self.own_page(request, cx, record).await);
+            // Boxed: requests that are carried would take the room for pages along.
+            return Box::pin(self.own_page(request, cx, record)).await;
         }
         let route = Arc::clone(
             plan.routes
@@ -211,7 +217,7 @@ impl Gateway {
                 .ok_or(Refusal::NoRoute)?,
         );
         record.matched(&route, &request);
-        admit_to(&route, &mut request)?;
+        admit_path(&route, &request)?;
 
         let authn = self.authenticate(&request, facts, &route, plan)?;
         record.identified(&authn);
@@ -235,6 +241,8 @@ impl Gateway {
                 principal,
             }))
         })?;
+        // Only now: what a route carries is for those who may know that it exists.
+        admit_to(&route, &mut request)?;
         let granted = Granted {
             authn: &authn,
             permit: &permit,
@@ -277,13 +285,16 @@ impl Gateway {
         request: CleanRequest,
         cx: &RequestContext,
         record: &mut Record,
-    ) -> Carried {
+    ) -> Result<Carried, Refusal> {
+        if request.is_extended_connect() {
+            return Err(UpgradeRefused::NotCarried.into());
+        }
         let page = self.shared.portal.serve(request, cx).await;
         if let Some(principal) = page.principal {
             record.identified(&Authn::Known(principal));
         }
         record.refused(page.reason);
-        Carried::answered(page.response, record)
+        Ok(Carried::answered(page.response, record))
     }
 
     fn authenticate(
@@ -305,12 +316,13 @@ impl Gateway {
             facts.now,
         );
         match found {
-            // A public route serves whoever has an old cookie as it serves a stranger.
-            Err(BadCredential::Unknown | BadCredential::Expired | BadCredential::Idle)
-                if route.public =>
-            {
-                Ok(Authn::Anonymous)
-            }
+            // A public route serves whoever has an old or garbled cookie as it serves a stranger.
+            Err(
+                BadCredential::Unknown
+                | BadCredential::Expired
+                | BadCredential::Idle
+                | BadCredential::Malformed,
+            ) if route.public => Ok(Authn::Anonymous),
             other => other,
         }
     }
@@ -322,21 +334,15 @@ impl Gateway {
         cx: &RequestContext,
         record: &mut Record,
     ) -> Result<Carried, Refusal> {
-        let RequestContext { facts, plan } = cx;
+        let RequestContext { facts, plan, .. } = cx;
         let Granted {
             authn,
             permit,
             route,
         } = granted;
         let principal = authn.principal();
-        let said = statements(
-            &self.shared.assertions,
-            principal,
-            route,
-            plan,
-            (facts.id, facts.now),
-        )
-        .map_err(|_key| Refusal::SignerUnavailable)?;
+        let said = statements(&self.shared.assertions, principal, route, cx)
+            .map_err(|_key| Refusal::SignerUnavailable)?;
         let group = Arc::clone(plan.upstream_of(route).ok_or(Refusal::NoRoute)?);
         let (name, patience) = (Arc::clone(&group.name), group.timeouts.first_byte);
         let destination = Destination {
@@ -350,7 +356,7 @@ impl Gateway {
             .await?;
         let opened = Opened::of(&request, granted, facts);
         let outgoing = UpstreamRequest::build(
-            request.onward(facts.client, &plan.message),
+            request.onward(facts.client, &facts.peer, &plan.message),
             permit,
             receipt,
             destination,
@@ -377,7 +383,11 @@ impl Gateway {
             opened,
         });
         let response = clean(response, route, plan, record);
-        Ok(Carried { response, stream })
+        Ok(Carried {
+            response,
+            stream,
+            permitted: true,
+        })
     }
 
     /// The last touch on an answer, and the watch on its end.
@@ -391,6 +401,7 @@ impl Gateway {
         let Carried {
             mut response,
             stream,
+            permitted,
         } = carried;
         finish_head(&mut response, cx);
         if let Some(stream) = stream {
@@ -398,7 +409,8 @@ impl Gateway {
             return response;
         }
         let (head, body) = response.into_parts();
-        let mut watched = Watched::new(body, record);
+        let shared = (permitted && !body.is_end_stream()).then(|| Arc::clone(&self.shared));
+        let mut watched = Watched::new(body, Overseer { record, shared });
         if asked.expects_no_content(head.status) {
             watched = watched.without_content();
         }
@@ -423,6 +435,7 @@ impl Carried {
         Self {
             response,
             stream: None,
+            permitted: false,
         }
     }
 
@@ -443,11 +456,8 @@ fn finish_head(response: &mut Response<Body>, cx: &RequestContext) {
         cx.facts.peer.tls.is_some(),
         &cx.plan.message,
     );
-    if let Ok(id) = HeaderValue::try_from(cx.facts.id.to_string()) {
-        response
-            .headers_mut()
-            .insert(cx.plan.config.server.headers.request_id.clone(), id);
-    }
+    let name = &cx.plan.config.server.headers.request_id;
+    response.headers_mut().insert(name, cx.id.clone());
 }
 
 /// An upstream's answer with its headers cleaned.
@@ -481,7 +491,20 @@ fn log_carried(report: &Report, permit: &Permit, facts: &Facts) {
     );
 }
 
-/// What only the route knows of a message: its methods, its path classes, its bound, its upgrades.
+/// The kinds of paths that only the route admits; before the policies, which read the path. A hidden route looks like
+/// none.
+fn admit_path(route: &Route, request: &CleanRequest) -> Result<(), Refusal> {
+    let hidden = |error| {
+        if route.hidden {
+            Refusal::NoRoute
+        } else {
+            Refusal::Malformed(error)
+        }
+    };
+    route.admit_path(request).map_err(hidden)
+}
+
+/// What else only the route knows of a message: its methods, its bound, its upgrades.
 fn admit_to(route: &Route, request: &mut CleanRequest) -> Result<(), Refusal> {
     route.admit(request).map_err(|error| match error {
         AdmitError::MethodRefused => Refusal::MethodRefused(route.methods.clone()),

@@ -80,6 +80,11 @@ impl Record {
         self.guest = Some(guest);
     }
 
+    /// What is known so far; nothing once the record has left.
+    pub(super) fn entry(&self) -> Option<&RequestEntry> {
+        self.entry.as_deref()
+    }
+
     fn note(&mut self, write: impl FnOnce(&mut RequestEntry)) {
         if let Some(entry) = self.entry.as_deref_mut() {
             write(entry);
@@ -91,6 +96,9 @@ impl Record {
         self.note(|entry| {
             entry.host = Some(request.host().as_str().to_owned());
             entry.path = Some(Told::clear(beginning(path)));
+            if request.is_extended_connect() {
+                request.method().as_str().clone_into(&mut entry.method);
+            }
         });
     }
 
@@ -277,7 +285,8 @@ impl Record {
 impl OnEnd for Record {
     fn ended(mut self, ended: Ended) {
         let reason = match ended.how {
-            Ending::Complete => None,
+            // Why was said when it was cut off.
+            Ending::Complete | Ending::CutOff => None,
             Ending::Dropped => Some(self.why_dropped()),
             Ending::Failed => Some(self.why_failed()),
         };
@@ -459,11 +468,7 @@ mod tests {
         let facts = Facts {
             id: RequestId::new(NOW, 1),
             now: NOW,
-            peer: Arc::new(Peer {
-                address,
-                local: address,
-                tls: None,
-            }),
+            peer: Arc::new(Peer::new(address, address, None)),
             client: address.ip(),
         };
         let ledger = Ledger {

@@ -1,8 +1,7 @@
 //! An upgraded stream while it runs, and whether it still may.
 //!
 //! A request is judged once, and a stream that it became can last for days. So the same question is asked again every
-//! second, of the plan and the session of that moment; a no ends the stream. Asking is no use of the session: a stream
-//! must never keep anybody signed in.
+//! second; a no ends the stream. Nothing here looks at what passes.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,14 +9,12 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval_at};
 
+use super::again::Question;
 use super::record::Record;
-use super::{Granted, Shared, session_rules};
+use super::{Granted, Shared};
 use crate::audit;
-use crate::authn::Authn;
-use crate::authz::{AccessRequest, Action, Caller, Circumstances, Decision, Target};
-use crate::base::{Facts, Host, Reason, RequestId, RouteName, SessionId, Timestamp};
+use crate::base::{Facts, Host, Reason, RequestId, RouteName, SessionId};
 use crate::message::CleanRequest;
-use crate::plan::Plan;
 use crate::upstream::{Tunnel, TunnelEnd};
 
 /// How long a stream can outlive its permission.
@@ -57,38 +54,15 @@ impl Opened {
         })
     }
 
-    /// Asks again, under what holds now; the reason when the answer is no.
-    fn judge(&self, shared: &Shared, now: Timestamp) -> Result<(), Reason> {
-        let plan: &Plan = &shared.plan.load();
-        let route = plan
-            .routes
-            .find(&self.host, &self.path)
-            .filter(|route| route.name == self.route)
-            .ok_or(Reason::NoRoute)?;
-        let authn = match &self.session {
-            None => Authn::Anonymous,
-            Some(id) => {
-                let sessions = &shared.authenticator.sessions;
-                let principal = sessions
-                    .get(id)
-                    .and_then(|live| live.look(&session_rules(route), now).ok());
-                Authn::Known(principal.ok_or(Reason::SessionEnded)?)
-            }
-        };
-        let decision = plan.policies.decide(&AccessRequest {
-            caller: Caller::from(&authn),
-            action: Action::Http(&self.method),
-            target: Target::Route(&route.name),
-            host: self.host.as_str(),
-            path: &self.path,
-            client: self.client,
-            now,
+    fn question(&self) -> Question<'_> {
+        Question {
             id: self.id,
-            circumstances: Circumstances::NONE,
-        });
-        match decision {
-            Decision::Allow(_) => Ok(()),
-            Decision::Deny(denial) => Err(denial.reason),
+            client: self.client,
+            session: self.session.as_ref(),
+            route: &self.route,
+            method: &self.method,
+            host: &self.host,
+            path: &self.path,
         }
     }
 }
@@ -124,7 +98,7 @@ impl Stream {
                     return (end == TunnelEnd::SessionEnded).then_some(Reason::SessionEnded);
                 }
                 _ = again.tick() => {
-                    if let Err(reason) = opened.judge(shared, shared.ledger.clock.now()) {
+                    if let Err(reason) = opened.question().ask(shared, shared.ledger.clock.now()) {
                         return Some(reason);
                     }
                 }

@@ -1,4 +1,5 @@
-//! Password hashing: Argon2id, 64 MiB, three passes, four lanes (RFC 9106 section 4, second choice).
+//! Password hashing: Argon2id at the configured cost, by default 64 MiB, three passes, four lanes (RFC 9106 section 4,
+//! second choice).
 //!
 //! The work is bounded: at most one hash per core at a time, a short queue, and a limit on waiting, so that a flood of
 //! sign-ins costs neither the memory nor the cores that carry traffic. An unknown user costs as much as a known one.
@@ -15,12 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::password_policy::{MAX_BYTES, normalised};
 use super::random;
 use crate::base::Secret;
-
-/// KiB of memory, passes, lanes.
-const COST: (u32, u32, u32) = (64 * 1024, 3, 4);
-
-/// The most that a stored hash may ask for; a greater one would let an import stop the server.
-const MAX_COST: (u32, u32, u32) = (256 * 1024, 16, 16);
+use crate::config::PasswordCost;
 
 /// How many may wait per running hash.
 const QUEUE_PER_CORE: usize = 16;
@@ -60,24 +56,27 @@ pub(crate) struct Verdict {
 pub(crate) struct PasswordHasher {
     running: Arc<Semaphore>,
     admitted: Arc<Semaphore>,
+    cost: PasswordCost,
     dummy: Arc<str>,
 }
 
 impl PasswordHasher {
-    /// `cores`: how many hashes may run at once, 64 MiB each.
-    pub(crate) fn new(cores: usize) -> Self {
+    /// `cores`: how many hashes may run at once, each at `cost`.
+    pub(crate) fn new(cores: usize, cost: PasswordCost) -> Self {
         let cores = cores.max(1);
         Self {
             running: Arc::new(Semaphore::new(cores)),
             admitted: Arc::new(Semaphore::new(cores.saturating_mul(1 + QUEUE_PER_CORE))),
-            dummy: dummy_phc().into(),
+            cost,
+            dummy: dummy_phc(cost).into(),
         }
     }
 
     /// Hashes a new password; gives a PHC string. The caller has checked the password policy.
     pub(crate) async fn hash(&self, password: &Secret<String>) -> Result<String, PasswordError> {
         let password = admissible(password)?;
-        self.run(move || hash_now(&password)).await?
+        let cost = self.cost;
+        self.run(move || hash_now(&password, cost)).await?
     }
 
     /// Compares `password` with a stored hash. A password too long to have been accepted costs the same as a wrong one.
@@ -86,14 +85,17 @@ impl PasswordHasher {
         phc: &str,
         password: &Secret<String>,
     ) -> Result<Verdict, PasswordError> {
-        let phc = phc.to_owned();
+        let (phc, cost) = (phc.to_owned(), self.cost);
         let password = admissible(password);
         self.run(move || match password {
-            Ok(password) => verify_now(&phc, &password),
-            Err(_too_long) => verify_now(&phc, &Secret::new(String::new())).map(|_spent| Verdict {
-                matches: false,
-                needs_rehash: false,
-            }),
+            Ok(password) => verify_now(&phc, &password, cost),
+            Err(_too_long) => {
+                let nothing = Secret::new(String::new());
+                verify_now(&phc, &nothing, cost).map(|_spent| Verdict {
+                    matches: false,
+                    needs_rehash: false,
+                })
+            }
         })
         .await?
     }
@@ -135,17 +137,20 @@ pub(crate) fn check_phc(phc: &str) -> Result<(), PasswordError> {
 }
 
 /// A hash of today's cost with a random tag: no password is known to match it, and making it costs nothing.
-fn dummy_phc() -> String {
-    let (memory, passes, lanes) = COST;
+fn dummy_phc(cost: PasswordCost) -> String {
+    let PasswordCost {
+        memory,
+        passes,
+        lanes,
+    } = cost;
     let salt = BASE64_NOPAD.encode(&random::bytes::<16>());
     let tag = BASE64_NOPAD.encode(&random::bytes::<32>());
     format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${tag}")
 }
 
-fn argon2() -> Result<Argon2<'static>, PasswordError> {
-    let (memory, passes, lanes) = COST;
-    let params =
-        Params::new(memory, passes, lanes, Some(32)).map_err(|_params| PasswordError::Failed)?;
+fn argon2(cost: PasswordCost) -> Result<Argon2<'static>, PasswordError> {
+    let params = Params::new(cost.memory, cost.passes, cost.lanes, Some(32))
+        .map_err(|_params| PasswordError::Failed)?;
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
@@ -161,42 +166,47 @@ fn admissible(password: &Secret<String>) -> Result<Secret<String>, PasswordError
     Ok(normal)
 }
 
-fn hash_now(normal: &Secret<String>) -> Result<String, PasswordError> {
+fn hash_now(normal: &Secret<String>, cost: PasswordCost) -> Result<String, PasswordError> {
     let salt: [u8; 16] = random::bytes();
-    let hash: PasswordHash = argon2()?
+    let hash: PasswordHash = argon2(cost)?
         .hash_password_with_salt(normal.expose().as_bytes(), &salt)
         .map_err(|_refused| PasswordError::Failed)?;
     Ok(hash.to_string())
 }
 
-fn verify_now(phc: &str, normal: &Secret<String>) -> Result<Verdict, PasswordError> {
-    let (hash, params) = parse(phc)?;
-    let matches = argon2()?
+fn verify_now(
+    phc: &str,
+    normal: &Secret<String>,
+    today: PasswordCost,
+) -> Result<Verdict, PasswordError> {
+    let (hash, cost) = parse(phc)?;
+    let matches = argon2(today)?
         .verify_password(normal.expose().as_bytes(), &hash)
         .is_ok();
-    let cost = (params.m_cost(), params.t_cost(), params.p_cost());
-    if !matches && cost != COST {
-        // An imported hash may be cheap; the time it takes must not tell that it exists.
-        hash_now(normal)?;
+    if !matches && cost != today {
+        // An older or imported hash may be cheap; the time it takes must not tell that it exists.
+        hash_now(normal, today)?;
     }
     Ok(Verdict {
         matches,
-        needs_rehash: matches && cost != COST,
+        needs_rehash: matches && cost != today,
     })
 }
 
-fn parse(phc: &str) -> Result<(PasswordHash, Params), PasswordError> {
+fn parse(phc: &str) -> Result<(PasswordHash, PasswordCost), PasswordError> {
     let hash = PasswordHash::new(phc).map_err(|_not_phc| PasswordError::NotArgon2id)?;
     let complete = hash.salt.is_some() && hash.hash.is_some();
     if hash.algorithm.as_str() != "argon2id" || hash.version != Some(19) || !complete {
         return Err(PasswordError::NotArgon2id);
     }
     let params = Params::try_from(&hash).map_err(|_params| PasswordError::NotArgon2id)?;
-    let within = params.m_cost() <= MAX_COST.0
-        && params.t_cost() <= MAX_COST.1
-        && params.p_cost() <= MAX_COST.2;
-    if within {
-        Ok((hash, params))
+    let cost = PasswordCost {
+        memory: params.m_cost(),
+        passes: params.t_cost(),
+        lanes: params.p_cost(),
+    };
+    if cost.is_bearable() {
+        Ok((hash, cost))
     } else {
         Err(PasswordError::TooCostly)
     }
@@ -208,6 +218,19 @@ mod tests {
 
     use super::{PasswordError, PasswordHasher, Verdict, check_phc, dummy_phc, parse};
     use crate::base::Secret;
+    use crate::config::PasswordCost;
+
+    const USUAL: PasswordCost = PasswordCost {
+        memory: 64 * 1024,
+        passes: 3,
+        lanes: 4,
+    };
+
+    const LEAST: PasswordCost = PasswordCost {
+        memory: 19_456,
+        passes: 2,
+        lanes: 1,
+    };
 
     const RIGHT: Verdict = Verdict {
         matches: true,
@@ -233,7 +256,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_right_password_matches_and_another_does_not() {
-        let passwords = PasswordHasher::new(2);
+        let passwords = PasswordHasher::new(2, USUAL);
         let phc = passwords
             .hash(&secret("walnut clock harbour"))
             .await
@@ -251,7 +274,7 @@ mod tests {
 
     #[tokio::test]
     async fn two_hashes_of_one_password_differ() {
-        let passwords = PasswordHasher::new(2);
+        let passwords = PasswordHasher::new(2, USUAL);
         let one = passwords
             .hash(&secret("walnut clock harbour"))
             .await
@@ -265,7 +288,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_same_letters_typed_differently_match() {
-        let passwords = PasswordHasher::new(2);
+        let passwords = PasswordHasher::new(2, USUAL);
         let phc = passwords
             .hash(&secret("gr\u{f6}\u{df}e und mehr"))
             .await
@@ -276,7 +299,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_imported_hash_of_another_cost_matches_and_asks_to_be_renewed() {
-        let passwords = PasswordHasher::new(2);
+        let passwords = PasswordHasher::new(2, USUAL);
         let phc = cheap("imported password");
         check_phc(&phc).unwrap();
         let verdict = passwords
@@ -299,20 +322,31 @@ mod tests {
         ] {
             assert_eq!(check_phc(text), Err(PasswordError::NotArgon2id), "{text}");
         }
-        let costly = dummy_phc().replace("m=65536", "m=4194304");
+        let costly = dummy_phc(USUAL).replace("m=65536", "m=4194304");
         assert_eq!(check_phc(&costly), Err(PasswordError::TooCostly));
     }
 
     #[tokio::test]
     async fn an_unknown_user_costs_a_comparison_of_today_s_cost() {
-        let phc = dummy_phc();
-        let (_hash, params) = parse(&phc).unwrap();
-        assert_eq!(
-            (params.m_cost(), params.t_cost(), params.p_cost()),
-            super::COST
-        );
-        let passwords = PasswordHasher::new(2);
-        assert_eq!(passwords.dummy_verify(&secret("anything")).await, Ok(()));
+        for cost in [USUAL, LEAST] {
+            let passwords = PasswordHasher::new(2, cost);
+            assert_eq!(parse(&passwords.dummy).unwrap().1, cost);
+            let phc = passwords.hash(&secret("walnut clock")).await.unwrap();
+            assert_eq!(parse(&phc).unwrap().1, cost);
+            assert_eq!(passwords.dummy_verify(&secret("anything")).await, Ok(()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_the_cost_before_matches_and_asks_to_be_renewed_at_the_new_one() {
+        let (before, after) = (PasswordHasher::new(2, USUAL), PasswordHasher::new(2, LEAST));
+        let right = secret("walnut clock harbour");
+        let phc = before.hash(&right).await.unwrap();
+        let verdict = after.verify(&phc, &right).await.unwrap();
+        assert!(verdict.matches && verdict.needs_rehash);
+        assert_eq!(after.verify(&phc, &secret("other")).await, Ok(WRONG));
+        let renewed = after.hash(&right).await.unwrap();
+        assert_eq!(after.verify(&renewed, &right).await, Ok(RIGHT));
     }
 
     #[tokio::test]
@@ -322,11 +356,14 @@ mod tests {
         let cheapest: argon2::password_hash::phc::PasswordHash = hasher
             .hash_password_with_salt(b"right", b"sixteen bytes ok")
             .unwrap();
-        let (passwords, wrong) = (PasswordHasher::new(2), secret("wrong"));
+        let (passwords, wrong) = (PasswordHasher::new(2, USUAL), secret("wrong"));
         // The best of three, because other tests run beside.
         let mut best = [std::time::Duration::MAX; 2];
         for _ in 0..3 {
-            for (best, phc) in best.iter_mut().zip([cheapest.to_string(), dummy_phc()]) {
+            for (best, phc) in best
+                .iter_mut()
+                .zip([cheapest.to_string(), dummy_phc(USUAL)])
+            {
                 let begun = tokio::time::Instant::now();
                 assert_eq!(passwords.verify(&phc, &wrong).await, Ok(WRONG));
                 *best = begun.elapsed().min(*best);
@@ -337,7 +374,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_flood_is_turned_away_and_the_next_caller_is_served() {
-        let passwords = PasswordHasher::new(1);
+        let passwords = PasswordHasher::new(1, USUAL);
         let phc = cheap("right");
         let flood = (0..100).map(|_| {
             let (passwords, phc) = (passwords.clone(), phc.clone());

@@ -6,14 +6,16 @@ use unicode_normalization::UnicodeNormalization as _;
 use super::common_passwords;
 use crate::base::Secret;
 
-/// Longer passwords are refused rather than cut.
-pub(crate) const MAX_BYTES: usize = 256;
+/// Longer ones are never hashed, whatever the policy says: four bytes for each of 1024 characters.
+pub(super) const MAX_BYTES: usize = 4096;
 
 /// The rules for a new password.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PasswordPolicy {
     /// In Unicode code points after normalisation.
     pub(crate) min_length: usize,
+    /// The same. Longer passwords are refused rather than cut.
+    pub(crate) max_length: usize,
 }
 
 /// Why a password was not accepted, in words for the person choosing it.
@@ -21,8 +23,8 @@ pub(crate) struct PasswordPolicy {
 pub(crate) enum WeakPassword {
     #[error("use at least {min_length} characters")]
     TooShort { min_length: usize },
-    #[error("use at most {MAX_BYTES} bytes; a long sentence is enough")]
-    TooLong,
+    #[error("use at most {max_length} characters; a long sentence is enough")]
+    TooLong { max_length: usize },
     #[error("this password is on a list of common passwords")]
     Common,
     #[error("the password contains your name or e-mail address")]
@@ -40,10 +42,13 @@ impl PasswordPolicy {
     ) -> Result<(), WeakPassword> {
         let normal = normalised(password);
         let text = normal.expose();
-        if text.len() > MAX_BYTES {
-            return Err(WeakPassword::TooLong);
+        let length = text.chars().count();
+        if length > self.max_length || text.len() > MAX_BYTES {
+            return Err(WeakPassword::TooLong {
+                max_length: self.max_length,
+            });
         }
-        if text.chars().count() < self.min_length {
+        if length < self.min_length {
             return Err(WeakPassword::TooShort {
                 min_length: self.min_length,
             });
@@ -103,7 +108,10 @@ mod tests {
     use super::{PasswordPolicy, WeakPassword, normalised};
     use crate::base::Secret;
 
-    const POLICY: PasswordPolicy = PasswordPolicy { min_length: 12 };
+    const POLICY: PasswordPolicy = PasswordPolicy {
+        min_length: 12,
+        max_length: 256,
+    };
 
     fn check(password: &str) -> Result<(), WeakPassword> {
         POLICY.check(
@@ -133,7 +141,26 @@ mod tests {
             .filter_map(|n| char::from_u32(33 + n * 37 % 90))
             .collect();
         assert_eq!(check(&long), Ok(()));
-        assert_eq!(check(&long.repeat(5)), Err(WeakPassword::TooLong));
+        let refused = Err(WeakPassword::TooLong { max_length: 256 });
+        assert_eq!(check(&long.repeat(5)), refused);
+    }
+
+    #[test]
+    fn the_greatest_length_counts_characters_as_the_least_does() {
+        let short = PasswordPolicy {
+            max_length: 64,
+            ..POLICY
+        };
+        let say = |length: usize| {
+            let text: String = "zwölf Störche über Nürnberg und"
+                .chars()
+                .cycle()
+                .take(length)
+                .collect();
+            short.check(&Secret::new(text + "kx9!wq2 vbzm"), &[])
+        };
+        assert_eq!(say(52), Ok(()));
+        assert_eq!(say(53), Err(WeakPassword::TooLong { max_length: 64 }));
     }
 
     #[test]

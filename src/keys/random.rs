@@ -34,6 +34,16 @@ pub(crate) fn u64() -> u64 {
     })
 }
 
+/// A nonce of 96 random bits (NIST SP 800-38D section 8.2.2): it has to be new, not secret, so it may be drawn ahead.
+pub(super) fn nonce() -> [u8; 12] {
+    let mut nonce = [0; 12];
+    let drawn = u64().to_ne_bytes().into_iter().chain(u64().to_ne_bytes());
+    for (to, from) in nonce.iter_mut().zip(drawn) {
+        *to = from;
+    }
+    nonce
+}
+
 /// 256 random bits as 43 characters of base64url, for cookies and links.
 pub(crate) fn token() -> Secret<String> {
     Secret::new(BASE64URL_NOPAD.encode(&bytes::<32>()))
@@ -61,6 +71,19 @@ mod tests {
     fn numbers_use_all_their_bits() {
         let seen = (0..1000).fold(0, |seen, _| seen | super::u64());
         assert_eq!(seen, u64::MAX);
+    }
+
+    #[test]
+    fn no_nonce_comes_twice_and_all_its_bits_are_used() {
+        let nonces: HashSet<[u8; 12]> = (0..10_000).map(|_| super::nonce()).collect();
+        assert_eq!(nonces.len(), 10_000);
+        let seen = nonces.iter().fold([0; 12], |mut seen, nonce| {
+            for (seen, byte) in seen.iter_mut().zip(nonce) {
+                *seen |= byte;
+            }
+            seen
+        });
+        assert_eq!(seen, [0xff; 12]);
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl Sealer {
     }
 
     pub(super) fn seal(&self, context: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, KeyError> {
-        let nonce: [u8; NONCE_LEN] = random::bytes();
+        let nonce: [u8; NONCE_LEN] = random::nonce();
         let mut out = Vec::with_capacity(plaintext.len().saturating_add(OVERHEAD));
         out.push(self.cipher as u8);
         out.extend_from_slice(&nonce);

@@ -70,6 +70,8 @@ pub(crate) enum AdmitError {
     BodyTooLarge { limit: u64 },
     #[error("the WebSocket handshake is malformed")]
     UpgradeMalformed,
+    #[error("the protocol asked for by CONNECT is not `websocket`")]
+    ProtocolUnknown,
     #[error("the request has been here before")]
     Loop,
     #[error("the HTTP version is not served")]
@@ -80,7 +82,9 @@ impl AdmitError {
     /// The status of the answer (RFC 9110 section 15, RFC 6585).
     pub(crate) const fn status(self) -> StatusCode {
         match self {
-            Self::MethodUnknown | Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::MethodUnknown | Self::TransferCoding | Self::ProtocolUnknown => {
+                StatusCode::NOT_IMPLEMENTED
+            }
             Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
@@ -128,6 +132,7 @@ impl AdmitError {
             | Self::PathSemicolon
             | Self::PathDoubleSlash => Reason::AmbiguousTarget,
             Self::Misdirected => Reason::MisdirectedRequest,
+            Self::ProtocolUnknown => Reason::UpgradeRefused,
             Self::TargetTooLong | Self::TooManyFields | Self::HeadTooLarge => Reason::HeadTooLarge,
             Self::BodyTooLarge { .. } => Reason::BodyTooLarge,
             Self::TargetForm

@@ -4,12 +4,13 @@
 //! outcome of a check, it only ends the reading. What goes to upstreams is written from scratch.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::OnceLock;
 
 use http::Version;
-use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue, VIA};
+use http::header::{FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, VIA};
 use ipnet::IpNet;
 
-use crate::base::Authority;
+use crate::base::{Authority, Statement};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -114,52 +115,86 @@ pub(crate) struct Edge<'a> {
     pub(crate) pseudonym: &'a str,
 }
 
-/// Writes `X-Forwarded-*`, `X-Real-IP`, `Forwarded` and `Via`, replacing whatever stood there but earlier `Via` hops.
-pub(crate) fn state(headers: &mut HeaderMap, edge: &Edge<'_>) {
-    let (proto, usual) = if edge.secure {
-        ("https", 443)
+/// Writes `Host`, `X-Forwarded-*`, `X-Real-IP`, `Forwarded` and `Via`, replacing whatever stood there but earlier
+/// `Via` hops. `known` keeps the text for the connection's next request.
+pub(crate) fn state(headers: &mut HeaderMap, edge: &Edge<'_>, known: &OnceLock<Statement>) {
+    let first = known.get_or_init(|| edge.statement());
+    let other;
+    let statement = if edge.is_subject_of(first) {
+        first
     } else {
-        ("http", 80)
+        other = edge.statement();
+        &other
     };
-    let client = edge.client.to_string();
-    let host = edge.authority.to_string();
-    let node = match edge.client {
-        IpAddr::V4(_) => client.clone(),
-        IpAddr::V6(_) => format!("\"[{client}]\""),
-    };
-    let standard = format!(
-        "for={node};host=\"{host}\";proto={proto};by=_{}",
-        edge.pseudonym
-    );
-    put(headers, X_FORWARDED_FOR, client.clone());
-    put(headers, X_REAL_IP, client);
-    put(headers, X_FORWARDED_HOST, host);
-    put(headers, FORWARDED, standard);
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
-    let port = edge.authority.port.unwrap_or(usual);
-    headers.insert(X_FORWARDED_PORT, HeaderValue::from(port));
-    let version = match edge.version {
-        Version::HTTP_10 => "1.0",
-        Version::HTTP_2 => "2",
-        _ => "1.1",
-    };
-    if let Ok(via) = HeaderValue::try_from(format!("{version} {}", edge.pseudonym)) {
-        headers.append(VIA, via);
+    headers.reserve(statement.fields.len());
+    for (name, value) in &statement.fields {
+        if *name == VIA {
+            headers.append(name, value.clone());
+        } else {
+            headers.insert(name, value.clone());
+        }
     }
 }
 
-/// All values are built from parsed hosts and addresses, so they are header values; were one not, the field is absent
-/// rather than the client's.
-fn put(headers: &mut HeaderMap, name: HeaderName, text: String) {
-    match HeaderValue::try_from(text) {
-        Ok(value) => headers.insert(name, value),
-        Err(_) => headers.remove(name),
-    };
+impl Edge<'_> {
+    /// Whether `statement` says about this request what would be said anew. A connection is secure or not for good.
+    fn is_subject_of(&self, statement: &Statement) -> bool {
+        statement.client == self.client
+            && statement.version == self.version
+            && statement.authority == *self.authority
+            && statement.pseudonym == self.pseudonym
+    }
+
+    /// All values are built from parsed hosts and addresses, so they are header values.
+    fn statement(&self) -> Statement {
+        let (proto, usual) = if self.secure {
+            ("https", 443)
+        } else {
+            ("http", 80)
+        };
+        let client = self.client.to_string();
+        let host = self.authority.to_string();
+        let node = match self.client {
+            IpAddr::V4(_) => client.clone(),
+            IpAddr::V6(_) => format!("\"[{client}]\""),
+        };
+        let by = self.pseudonym;
+        let version = match self.version {
+            Version::HTTP_10 => "1.0",
+            Version::HTTP_2 => "2",
+            _ => "1.1",
+        };
+        let port = self.authority.port.unwrap_or(usual);
+        let fields = [
+            (
+                FORWARDED,
+                format!("for={node};host=\"{host}\";proto={proto};by=_{by}"),
+            ),
+            (HOST, host.clone()),
+            (X_FORWARDED_HOST, host),
+            (X_FORWARDED_FOR, client.clone()),
+            (X_REAL_IP, client),
+            (X_FORWARDED_PROTO, proto.to_owned()),
+            (X_FORWARDED_PORT, port.to_string()),
+            (VIA, format!("{version} {by}")),
+        ];
+        Statement {
+            client: self.client,
+            authority: self.authority.clone(),
+            version: self.version,
+            pseudonym: self.pseudonym.to_owned(),
+            fields: fields
+                .into_iter()
+                .filter_map(|(name, text)| Some((name, HeaderValue::try_from(text).ok()?)))
+                .collect(),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
+    use std::sync::OnceLock;
 
     use http::{HeaderMap, HeaderName, HeaderValue, Version};
     use ipnet::IpNet;
@@ -291,6 +326,7 @@ mod tests {
                 version: Version::HTTP_2,
                 pseudonym: "portcullis",
             },
+            &OnceLock::new(),
         );
         let rows = [
             ("x-forwarded-for", "2001:db8::17"),
@@ -309,6 +345,51 @@ mod tests {
         }
         let via: Vec<_> = map.get_all("via").iter().collect();
         assert_eq!(via, ["1.1 before", "2 portcullis"]);
+    }
+
+    #[test]
+    fn what_is_known_of_a_connection_is_said_of_no_other_client_host_or_version() {
+        let known = OnceLock::new();
+        let said = |client: &str, host: &str, version, pseudonym| {
+            let mut map = HeaderMap::new();
+            let authority = Authority::parse(host).unwrap();
+            let edge = Edge {
+                client: client.parse().unwrap(),
+                authority: &authority,
+                secure: true,
+                version,
+                pseudonym,
+            };
+            state(&mut map, &edge, &known);
+            let text = |name: &str| map[name].to_str().unwrap().to_owned();
+            [text("x-forwarded-for"), text("host"), text("via")]
+        };
+        let first = ["192.0.2.1", "app.example", "1.1 pc"];
+        let http = Version::HTTP_11;
+        for _ in 0..2 {
+            assert_eq!(said("192.0.2.1", "app.example", http, "pc"), first);
+        }
+        let rows = [
+            (
+                said("192.0.2.2", "app.example", http, "pc"),
+                ["192.0.2.2", "app.example", "1.1 pc"],
+            ),
+            (
+                said("192.0.2.1", "app.example:8443", http, "pc"),
+                ["192.0.2.1", "app.example:8443", "1.1 pc"],
+            ),
+            (
+                said("192.0.2.1", "app.example", Version::HTTP_10, "pc"),
+                ["192.0.2.1", "app.example", "1.0 pc"],
+            ),
+            (
+                said("192.0.2.1", "app.example", http, "edge"),
+                ["192.0.2.1", "app.example", "1.1 edge"],
+            ),
+        ];
+        for (said, expected) in rows {
+            assert_eq!(said, expected);
+        }
     }
 
     proptest! {

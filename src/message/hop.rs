@@ -6,23 +6,31 @@ use http::header::{self, HeaderMap, HeaderName};
 
 use super::identity::Reserved;
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
-
 /// Fields that never cross the edge, listed in `Connection` or not.
-const HOP_BY_HOP: [HeaderName; 10] = [
+const HOP_BY_HOP: [HeaderName; 7] = [
     header::CONNECTION,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
     header::TE,
     header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    HTTP2_SETTINGS,
 ];
+
+/// The same, of names that RFC 9110 does not register.
+const HOP_BY_HOP_BY_CUSTOM: [&str; 3] = ["http2-settings", "keep-alive", "proxy-connection"];
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(name) || HOP_BY_HOP_BY_CUSTOM.contains(&name.as_str())
+}
+
+/// Removes every field that `is_unwanted` names. A look at the few names that are there costs less than to ask for
+/// each of the many that might be.
+pub(super) fn remove_if(headers: &mut HeaderMap, is_unwanted: impl Fn(&HeaderName) -> bool) {
+    while let Some(name) = headers.keys().find(|name| is_unwanted(name)).cloned() {
+        headers.remove(name);
+    }
+}
 
 /// `true` for a name that a `Connection` field must not list: removing it would change what was judged or framed.
 pub(crate) fn is_end_to_end(name: &str) -> bool {
@@ -60,9 +68,7 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
+    remove_if(headers, is_hop_by_hop);
 }
 
 /// The same, but `Trailer` stays: the next connection needs the announcement, and hyper sends no trailer without one.

@@ -8,6 +8,7 @@ pub(crate) mod admit;
 pub(crate) mod body;
 pub(crate) mod cookie;
 pub(crate) mod error;
+pub(crate) mod extended;
 pub(crate) mod forwarded;
 pub(crate) mod framing;
 pub(crate) mod hop;

@@ -14,7 +14,7 @@ use super::admit::{CleanRequest, Parts};
 use super::forwarded::{self, Edge};
 use super::upgrade::UpgradeRequest;
 use super::{Body, Rules, hop};
-use crate::base::Authority;
+use crate::base::Peer;
 
 /// A request without framing, identity or connection fields, ready to be sent in any HTTP version.
 #[derive(Debug)]
@@ -31,8 +31,8 @@ pub(crate) struct Onward {
 }
 
 impl CleanRequest {
-    /// `client` is the address that [`forwarded::client_address`] found.
-    pub(crate) fn onward(self, client: IpAddr, rules: &Rules) -> Onward {
+    /// `client` is the address that [`forwarded::client_address`] found behind `peer`.
+    pub(crate) fn onward(self, client: IpAddr, peer: &Peer, rules: &Rules) -> Onward {
         let Parts {
             method,
             target,
@@ -55,17 +55,14 @@ impl CleanRequest {
         // hyper has answered or will answer the client's expectation itself.
         headers.remove(header::EXPECT);
         count_forwards(&method, &mut headers);
-        write_host(&authority, &mut headers);
-        forwarded::state(
-            &mut headers,
-            &Edge {
-                client,
-                authority: &authority,
-                secure,
-                version,
-                pseudonym: &rules.pseudonym,
-            },
-        );
+        let edge = Edge {
+            client,
+            authority: &authority,
+            secure,
+            version,
+            pseudonym: &rules.pseudonym,
+        };
+        forwarded::state(&mut headers, &edge, &peer.statement);
         Onward {
             method,
             target: target.path_and_query().clone(),
@@ -103,13 +100,6 @@ fn count_forwards(method: &Method, headers: &mut HeaderMap) {
     }
 }
 
-fn write_host(authority: &Authority, headers: &mut HeaderMap) {
-    match HeaderValue::try_from(authority.to_string()) {
-        Ok(host) => headers.insert(header::HOST, host),
-        Err(_) => headers.remove(header::HOST),
-    };
-}
-
 #[cfg(test)]
 mod tests {
     use http::Request;
@@ -125,7 +115,7 @@ mod tests {
         }
         let request = request.body(Body::Empty).unwrap();
         let clean = CleanRequest::admit(request, &peer(), &Rules::default()).unwrap();
-        clean.onward("192.0.2.1".parse().unwrap(), &Rules::default())
+        clean.onward("192.0.2.1".parse().unwrap(), &peer(), &Rules::default())
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Rules {
             cookies: OwnCookies::new(config.session.cookie.as_str()),
             reserved: Arc::new(Reserved::new(&reserved)),
             hsts: transport_security(&config.tls.hsts),
-            ..Self::default()
+            pseudonym: server.via.as_str().to_owned(),
         }
     }
 }

@@ -8,28 +8,32 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::{Rules, hop};
 
-const ALT_SVC: HeaderName = HeaderName::from_static("alt-svc");
-const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 
 /// What an upstream must not say to a browser.
-const UNSAID: [HeaderName; 11] = [
-    header::SERVER,
-    HeaderName::from_static("x-powered-by"),
-    HeaderName::from_static("x-aspnet-version"),
-    HeaderName::from_static("x-aspnetmvc-version"),
-    HeaderName::from_static("x-generator"),
-    header::PUBLIC_KEY_PINS,
-    header::PUBLIC_KEY_PINS_REPORT_ONLY,
-    ALT_SVC,
-    header::STRICT_TRANSPORT_SECURITY,
-    header::PROXY_AUTHENTICATE,
-    // A worker of one path would rule its whole host, the portal's pages included.
-    HeaderName::from_static("service-worker-allowed"),
-];
+fn is_unsaid(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    matches!(
+        name,
+        "alt-svc"
+            // `"cookies"` or `"*"` would sign the person out of this host.
+            | "clear-site-data"
+            | "proxy-authenticate"
+            | "public-key-pins"
+            | "public-key-pins-report-only"
+            | "server"
+            // A worker of one path would rule its whole host, the portal's pages included.
+            | "service-worker-allowed"
+            | "strict-transport-security"
+            | "x-aspnet-version"
+            | "x-aspnetmvc-version"
+            | "x-generator"
+            | "x-powered-by"
+    ) || name.starts_with("x-portcullis-")
+}
 
 /// Policy of our own pages: no inline script or style, no frames, nothing from elsewhere.
 pub(crate) const OWN_PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -63,12 +67,7 @@ pub(crate) fn from_upstream(
         headers.insert(header::UPGRADE, protocol);
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     }
-    for name in &UNSAID {
-        headers.remove(name);
-    }
-    // `"cookies"` or `"*"` would sign the person out of this host.
-    headers.remove(CLEAR_SITE_DATA);
-    strip_ours(headers);
+    hop::remove_if(headers, is_unsaid);
     rules.cookies.strip_response(headers);
     headers
         .entry(header::X_CONTENT_TYPE_OPTIONS)
@@ -78,18 +77,6 @@ pub(crate) fn from_upstream(
     }
     for (name, value) in &route.set {
         headers.insert(name, value.clone());
-    }
-}
-
-/// Removes names that only Portcullis may use in an answer.
-fn strip_ours(headers: &mut HeaderMap) {
-    let ours: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| name.as_str().starts_with("x-portcullis-"))
-        .cloned()
-        .collect();
-    for name in ours {
-        headers.remove(name);
     }
 }
 

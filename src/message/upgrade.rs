@@ -1,6 +1,7 @@
-//! Protocol upgrades in HTTP/1.1: what a client asks for, what a route carries, whose page may ask (D28).
+//! Protocol upgrades: what a client asks for in HTTP/1.1, what a route carries, whose page may ask (D28).
 //!
-//! Nothing here opens a tunnel; that happens only after the upstream has answered 101.
+//! Nothing here opens a tunnel; that happens only after the upstream has answered 101. What HTTP/2 has instead of the
+//! `Upgrade` field is in [`super::extended`]; what follows is the same for both.
 
 use std::fmt;
 
@@ -8,6 +9,7 @@ use http::header::{self, HeaderMap};
 use http::{Method, Version};
 use hyper::upgrade::OnUpgrade;
 
+use super::extended::Keep;
 use super::{AdmitError, hop};
 use crate::base::{Authority, Origin};
 
@@ -17,11 +19,24 @@ pub(crate) const WEBSOCKET: &str = "websocket";
 pub(crate) struct UpgradeRequest {
     /// Lower case, in the client's order, never empty.
     pub(crate) protocols: Vec<String>,
-    /// Becomes the raw connection after we have answered 101.
+    /// Becomes the raw connection after we have answered 101, or the raw stream after 200 over HTTP/2.
     pub(crate) on_upgrade: OnUpgrade,
+    pub(crate) way: Way,
+}
+
+/// How the client asked.
+pub(crate) enum Way {
+    /// `Upgrade` in HTTP/1.1.
+    Upgrade,
+    /// Extended CONNECT in HTTP/2 (RFC 8441); the connection is in use as long as the stream.
+    ExtendedConnect(Option<Keep>),
 }
 
 impl UpgradeRequest {
+    pub(crate) const fn is_extended_connect(&self) -> bool {
+        matches!(self.way, Way::ExtendedConnect(_))
+    }
+
     #[cfg(test)]
     pub(crate) fn is_websocket(&self) -> bool {
         self.protocols.iter().any(|protocol| protocol == WEBSOCKET)

@@ -162,6 +162,7 @@ impl Plan {
             },
             password: keys::PasswordPolicy {
                 min_length: auth.password.min_length,
+                max_length: auth.password.max_length,
             },
             recovery_codes: usize::from(auth.recovery_codes),
             enrolment_life: auth.enrolment_life,

@@ -72,18 +72,14 @@ impl Shown {
 
 pub(super) fn show(visit: &Visit<'_>) -> Outcome {
     let person = visit.signed_in()?;
-    let left = visit
-        .portal
-        .auth
-        .people
-        .show(&person.login)?
-        .recovery_codes_left;
+    let described = visit.portal.auth.people.show(&person.login)?;
+    let left = described.recovery_codes_left;
     Ok(Answer::page(&RecoveryCodes {
         frame: visit.frame(),
         form: visit.form(paths::RECOVERY_CODES, &Destination::default()),
         left,
         of: visit.portal.auth.rules().recovery_codes.max(left),
-        made: None,
+        made: described.recovery_codes_made.map(|made| visit.moment(made)),
     }))
 }
 

@@ -8,6 +8,7 @@ use crate::base::{Origin, RouteName};
 use crate::config::{self, AuditPath, AuditQuery, Explain, HostPattern};
 use crate::message::body::Bound;
 use crate::message::security::ResponseRules;
+use crate::message::target::folded;
 use crate::message::{AdmitError, CleanRequest, Oddities};
 
 /// A route's rules. Immutable; shared by every request that it serves.
@@ -23,6 +24,8 @@ pub(crate) struct Route {
     pub(crate) prefix: String,
     /// Name of the upstream behind.
     pub(crate) upstream: String,
+    /// The upstream does not tell `/Admin` from `/admin`; the prefix is in lower case then.
+    pub(crate) ignores_case: bool,
     pub(crate) public: bool,
     pub(crate) hidden: bool,
     pub(crate) explain: Explain,
@@ -66,6 +69,7 @@ pub(crate) struct Session {
 pub(super) struct General {
     pub(super) body: Bound,
     pub(super) session: Session,
+    pub(super) ignores_case: bool,
 }
 
 impl Route {
@@ -76,8 +80,13 @@ impl Route {
             title: written.title().to_owned(),
             description: written.description.clone(),
             host: written.host.value.clone(),
-            prefix: written.path.as_str().to_owned(),
+            prefix: if general.ignores_case {
+                folded(written.path.as_str()).into_owned()
+            } else {
+                written.path.as_str().to_owned()
+            },
             upstream: written.upstream.value.clone(),
+            ignores_case: general.ignores_case,
             public: written.public,
             hidden: written.hidden,
             explain: written.explain_deny,
@@ -108,12 +117,19 @@ impl Route {
         self.methods.is_empty() || self.methods.contains(method)
     }
 
-    /// Applies what only the route knows: its path oddities, its methods and its bound of the body.
+    /// Refuses a path of a kind that this route does not admit.
+    ///
+    /// # Errors
+    /// [`AdmitError`] as the general admission would give it.
+    pub(crate) const fn admit_path(&self, request: &CleanRequest) -> Result<(), AdmitError> {
+        request.target().permitted_by(self.path_allows)
+    }
+
+    /// Applies what else only the route knows: its methods and its bound of the body.
     ///
     /// # Errors
     /// [`AdmitError`] as the general admission would give it; [`AdmitError::MethodRefused`] wants an `Allow` header.
     pub(crate) fn admit(&self, request: &mut CleanRequest) -> Result<(), AdmitError> {
-        request.target().permitted_by(self.path_allows)?;
         if !self.carries(request.method()) {
             return Err(AdmitError::MethodRefused);
         }

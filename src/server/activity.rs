@@ -27,6 +27,10 @@ pub(super) struct Activity {
     read: AtomicU64,
     /// `read` when the last request ended: more than that is the beginning of the next.
     read_at_rest: AtomicU64,
+    /// All that was asked was answered and sent, and nothing more has come.
+    at_rest: AtomicBool,
+    /// There was no request for a while.
+    quiet: AtomicBool,
     /// The connection speaks another protocol from here on.
     switched: AtomicBool,
     /// A message was refused on the wire, before hyper could read it.
@@ -52,6 +56,8 @@ pub(super) enum Overdue {
 pub(super) struct Patience {
     /// `None` leaves this one to others.
     pub(super) head: Option<Duration>,
+    /// How soon a connection without requests counts as quiet; `None`: never.
+    pub(super) quiet: Option<Duration>,
     pub(super) idle: Duration,
     pub(super) send: Duration,
 }
@@ -86,6 +92,32 @@ impl Activity {
         self.switched.store(true, Ordering::Relaxed);
     }
 
+    pub(super) fn set_at_rest(&self, at_rest: bool) {
+        self.at_rest.store(at_rest, Ordering::Relaxed);
+    }
+
+    /// Something has come.
+    pub(super) fn wake(&self) {
+        self.at_rest.store(false, Ordering::Relaxed);
+        self.quiet.store(false, Ordering::Relaxed);
+    }
+
+    /// Nothing is under way, and has not been for a while: what only a request needs may go.
+    pub(super) fn rests(&self) -> bool {
+        self.quiet.load(Ordering::Relaxed)
+            && self.at_rest.load(Ordering::Relaxed)
+            && !self.is_busy()
+            && !self.has_switched()
+    }
+
+    /// How long nobody needs to look: a connection that is about to rest is looked at sooner.
+    fn pause(&self, tick: Duration, quiet: Option<Duration>) -> Duration {
+        match quiet {
+            Some(quiet) if !self.is_busy() && !self.rests() => quiet.min(tick),
+            Some(_) | None => tick,
+        }
+    }
+
     pub(super) fn refuse(&self, why: AdmitError) {
         self.refused.get_or_init(|| why);
     }
@@ -107,7 +139,12 @@ impl Activity {
 
     /// Ends when a limit is overstepped, by less than half of it.
     pub(super) async fn overdue(&self, patience: Patience) -> Overdue {
-        let Patience { head, idle, send } = patience;
+        let Patience {
+            head,
+            quiet,
+            idle,
+            send,
+        } = patience;
         // An answer that waits through three full ages has waited for `send`.
         let age = send / 3;
         let tick = head.unwrap_or(idle).min(idle).min(age * 2) / 2;
@@ -115,8 +152,9 @@ impl Activity {
             (Duration::ZERO, Duration::ZERO, Duration::ZERO);
         let mut before = self.served.load(Ordering::Relaxed);
         loop {
-            tokio::time::sleep(tick).await;
-            sending += tick;
+            let pause = self.pause(tick, quiet);
+            tokio::time::sleep(pause).await;
+            sending += pause;
             if sending >= age {
                 sending = Duration::ZERO;
                 if self.grow_older() {
@@ -129,9 +167,10 @@ impl Activity {
                 before = served;
                 continue;
             }
-            waiting += tick;
+            self.quiet.store(quiet.is_some(), Ordering::Relaxed);
+            waiting += pause;
             reading = match head {
-                Some(_) if self.head_has_begun() => reading + tick,
+                Some(_) if self.head_has_begun() => reading + pause,
                 _ => Duration::ZERO,
             };
             if head.is_some_and(|limit| reading >= limit) {

@@ -3,6 +3,7 @@
 //! Opening blocks and is done before any runtime starts. The order matters: the lock first, so that two processes never
 //! write one folder; the audit log before anything that could have to be recorded.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::audit::{KeyringError, StoredKeyring};
 use crate::authn::Authenticator;
 use crate::authn::vault::AuthnError;
 use crate::base::{Clock, Timestamp};
-use crate::config::{self, Config};
+use crate::config::{self, At, Config};
 use crate::gateway::record::Ledger;
 use crate::keys::{self, KeyError, MasterKey, PasswordHasher, TokenSigner};
 use crate::plan::Plan;
@@ -39,6 +40,8 @@ pub(crate) enum OpenCoreError {
     Folder(#[from] FolderError),
     #[error("the key in {path} cannot be used: {source}")]
     MasterKey { path: PathBuf, source: KeyError },
+    #[error("the master key {path} is gone, and the database is there")]
+    MasterKeyGone { path: PathBuf, at: Box<At> },
     #[error("the database cannot be used: {0}")]
     Store(#[from] StoreError),
     #[error("the audit log cannot be used: {0}")]
@@ -74,10 +77,7 @@ impl Core {
         keys::install_providers();
         let config = &plan.config;
         let lock = DataFolder::open_or_create(config.data_folder())?.lock()?;
-        let path = config.storage.master_key.value.to_path_buf();
-        let master = MasterKey::open_or_create(&path)
-            .map_err(|source| OpenCoreError::MasterKey { path, source })?;
-        let master = Arc::new(master);
+        let master = Arc::new(master_key(config)?);
         let store = Store::of(Arc::new(SqliteStore::open(&config.storage.database.value)?));
         let keyring = StoredKeyring::new(Arc::clone(&store.keys), Arc::clone(&master), clock);
         let options = audit_options(config);
@@ -85,7 +85,10 @@ impl Core {
             Arc::new(keyring.signer(&format!("{}/audit", config.server.portal.value.host))?);
         let audit = AuditLog::open(options, Arc::new(keyring), signer, clock)?;
         let signer = token_signer(&store, &master, clock)?;
-        let hasher = PasswordHasher::new(cores(config.auth.password.at_once));
+        let hasher = PasswordHasher::new(
+            cores(config.auth.password.at_once),
+            config.auth.password.cost(),
+        );
         let authenticator = Authenticator::open(
             store.clone(),
             Arc::clone(&master),
@@ -122,6 +125,24 @@ impl Core {
             tls: Arc::clone(tls),
         }
     }
+}
+
+/// Makes a key only where there is no database yet: another key opens nothing that is sealed in it.
+fn master_key(config: &Config) -> Result<MasterKey, OpenCoreError> {
+    let written = &config.storage.master_key;
+    let path = written.value.to_path_buf();
+    let opened = if config.storage.database.exists() {
+        MasterKey::open_file(&path)
+    } else {
+        MasterKey::open_or_create(&path)
+    };
+    opened.map_err(|source| match source {
+        KeyError::File { source, .. } if source.kind() == ErrorKind::NotFound => {
+            let at = Box::new(written.at().clone());
+            OpenCoreError::MasterKeyGone { path, at }
+        }
+        source => OpenCoreError::MasterKey { path, source },
+    })
 }
 
 /// `configured`, or half of the processors: the other half goes on carrying traffic while passwords are checked.
@@ -198,4 +219,61 @@ fn token_signer(
         }
     };
     Ok(TokenSigner::open(master, &sealed)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::{Core, SIGNER_AGE, SIGNER_OVERLAP};
+    use crate::base::{Clock, Timestamp};
+    use crate::plan::Plan;
+    use crate::server::housekeeping::keep_for_long;
+
+    const START: Timestamp = Timestamp::from_secs(1_790_000_000);
+    const TEXT: &str = "[server]\nportal = \"login.example\"\n[tls]\ncertificates = \"internal\"\n\
+        [storage]\ndatabase = \"sqlite:data/portcullis.db\"\nmaster_key = { file = \"data/master.key\" }\n\
+        [audit]\nfolder = \"data/audit\"\nmin_free = \"1B\"\n";
+
+    fn open(folder: &Path, now: Timestamp) -> Core {
+        let file = folder.join("portcullis.toml");
+        std::fs::write(&file, TEXT).unwrap();
+        let plan = Plan::load(&file, None).unwrap().plan;
+        Core::open(plan, Clock::Fixed(now)).unwrap()
+    }
+
+    fn keys(core: &Core, now: Timestamp) -> usize {
+        let published = core.assertions.jwks(now).unwrap();
+        published.matches("\"kid\"").count()
+    }
+
+    fn rotations(folder: &Path) -> usize {
+        let segments = std::fs::read_dir(folder.join("data/audit/segments")).unwrap();
+        segments
+            .map(|segment| std::fs::read(segment.unwrap().path()).unwrap())
+            .map(|bytes| {
+                String::from_utf8_lossy(&bytes)
+                    .matches("key.rotated")
+                    .count()
+            })
+            .sum()
+    }
+
+    #[tokio::test]
+    async fn daily_housekeeping_gives_an_old_signing_key_a_successor_once_and_records_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let young = START.plus(SIGNER_AGE - Duration::from_secs(1));
+        let due = START.plus(SIGNER_AGE);
+        for (now, published, recorded) in [(START, 1, 0), (young, 1, 0), (due, 2, 1), (due, 2, 1)] {
+            let core = open(folder.path(), now);
+            keep_for_long(&core).await;
+            assert_eq!(keys(&core, now), published);
+            core.audit.close();
+            assert_eq!(rotations(folder.path()), recorded);
+        }
+        // Both have been seen by then, and the old one has nothing left to prove.
+        let later = due.plus(SIGNER_OVERLAP * 3);
+        assert_eq!(keys(&open(folder.path(), later), later), 1);
+    }
 }

@@ -35,6 +35,8 @@ pub(super) struct Guarded<T> {
     /// Everything that hyper wrote has left.
     flushed: bool,
     refusal: Option<Box<Refusal>>,
+    /// What woke the connection, read before there was a hyper to read it.
+    early: Option<io::Result<Vec<u8>>>,
 }
 
 #[derive(Debug)]
@@ -74,6 +76,7 @@ impl<T> Guarded<T> {
             transport_security,
             flushed: true,
             refusal: None,
+            early: None,
         }
     }
 
@@ -84,6 +87,40 @@ impl<T> Guarded<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Guarded<T> {
+    /// Ends when there is something to read, be it the end; the next read gives it.
+    pub(super) fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut piece = [0_u8; PIECE];
+        let mut buffer = ReadBuf::new(&mut piece);
+        let outcome = ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buffer));
+        self.early = Some(outcome.map(|()| buffer.filled().to_vec()));
+        Poll::Ready(())
+    }
+
+    /// Gives back memory that is not needed between messages.
+    pub(super) fn release(&mut self) {
+        self.lines.release();
+    }
+
+    /// The next bytes; finding none between two messages, with nothing left to send, is rest.
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Some(early) = self.early.take() {
+            let mut bytes = early?;
+            let now = bytes.len().min(buffer.remaining());
+            let later = bytes.split_off(now);
+            buffer.put_slice(&bytes);
+            self.early = Some(later).filter(|later| !later.is_empty()).map(Ok);
+            return Poll::Ready(Ok(()));
+        }
+        let polled = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        let at_rest = polled.is_pending() && self.flushed && self.lines.is_between_messages();
+        self.activity.set_at_rest(at_rest);
+        polled
+    }
+
     /// Answers the offence, closes our side, and lets the client finish. Ends in an error, which ends the connection.
     fn poll_refuse(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let may_answer = self.may_answer();
@@ -178,7 +215,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<T> {
             return this.poll_refuse(cx);
         }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.inner).poll_read(cx, buffer))?;
+        ready!(this.poll_next(cx, buffer))?;
         let new = buffer.filled().get(before..).unwrap_or_default();
         if this.lines.is_switching() && !new.is_empty() {
             if this.activity.has_switched() {
@@ -212,6 +249,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.flushed = false;
+        self.activity.set_at_rest(false);
         Pin::new(&mut self.inner).poll_write(cx, bytes)
     }
 
@@ -231,6 +269,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.flushed = false;
+        self.activity.set_at_rest(false);
         Pin::new(&mut self.inner).poll_write_vectored(cx, slices)
     }
 

@@ -206,7 +206,7 @@ async fn long_term(house: House) {
     }
 }
 
-async fn keep_for_long(core: &Core) {
+pub(super) async fn keep_for_long(core: &Core) {
     let now = core.ledger.clock.now();
     match core.rotate_signer(now).await {
         Ok(true) => tracing::info!("the token signing key has a successor"),

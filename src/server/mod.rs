@@ -8,9 +8,11 @@ pub(crate) mod accept;
 pub(crate) mod activity;
 pub(crate) mod connection;
 pub(crate) mod core;
+mod gather;
 mod guard;
 mod housekeeping;
 pub(crate) mod listen;
+mod loan;
 pub(crate) mod reload;
 mod worker;
 

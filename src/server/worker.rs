@@ -14,6 +14,9 @@ use crate::gateway::{Gateway, Shared};
 use crate::tasks::Tasks;
 use crate::tls;
 
+/// Tasks that run before sockets are looked at again: all that are ready, so that what they send leaves together.
+const TASKS_PER_TURN: u32 = 1024;
+
 /// The sockets of one worker.
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
@@ -68,6 +71,7 @@ impl Worker {
     fn start(self, number: usize, sockets: Listeners) -> io::Result<JoinHandle<()>> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            .event_interval(TASKS_PER_TURN)
             .build()?;
         std::thread::Builder::new()
             .name(format!("worker-{number}"))

@@ -158,6 +158,9 @@ pub(crate) trait RecoveryCodes: Send + Sync {
     /// How many are left.
     fn count(&self, owner: &PrincipalId) -> Result<usize, StoreError>;
 
+    /// When those that are left were made; `None` when none is left.
+    fn made(&self, owner: &PrincipalId) -> Result<Option<Timestamp>, StoreError>;
+
     /// Puts this set in force; earlier codes stop working.
     fn replace(&self, owner: PrincipalId, codes: Vec<Hash>, at: Timestamp) -> Pending<()>;
 

@@ -136,6 +136,8 @@ pub(crate) struct EnrolmentLink {
     pub(crate) token: Hash,
     pub(crate) user: PrincipalId,
     pub(crate) purpose: EnrolmentPurpose,
+    /// Who issued it, in words for its holder.
+    pub(crate) invited_by: Option<String>,
     pub(crate) created: Timestamp,
     pub(crate) expires: Timestamp,
 }

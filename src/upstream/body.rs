@@ -17,6 +17,8 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::group::{Group, Running};
 use super::meter::Meter;
 use super::pool::Pools;
+use crate::base::Reason;
+use crate::message::watch::WAKE;
 use crate::message::{Body, BodyError};
 
 /// The way back into the pool.
@@ -56,7 +58,9 @@ pub(super) struct Download {
 }
 
 struct Wait {
+    /// Fires earlier than `until`, so that who watches the body gets to look (see [`WAKE`]).
     timer: Pin<Box<Sleep>>,
+    until: Instant,
     ended: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     /// The timer counts from the last piece on.
     fresh: bool,
@@ -85,6 +89,19 @@ impl Download {
         }
     }
 
+    /// The exchange ended for a reason that the upstream's bytes do not tell.
+    fn give_up(&mut self, why: &BodyError) {
+        if let Some(lease) = self.lease.take() {
+            lease.meter.blame(match why {
+                BodyError::Cancelled => Reason::SessionEnded,
+                BodyError::Stalled { .. } => Reason::UpstreamTimeout,
+                BodyError::TooLarge { .. }
+                | BodyError::LengthDiffers
+                | BodyError::Connection(_) => Reason::UpstreamProtocol,
+            });
+        }
+    }
+
     /// Polled only while no piece is there: a body that keeps flowing pays for no timer.
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
         let until = || {
@@ -92,8 +109,10 @@ impl Download {
             self.deadline.map_or(idle, |deadline| deadline.min(idle))
         };
         let wait = self.wait.get_or_insert_with(|| {
+            let until = until();
             Box::new(Wait {
-                timer: Box::pin(sleep_until(until())),
+                timer: Box::pin(sleep_until(until.min(Instant::now() + WAKE))),
+                until,
                 ended: self
                     .ended
                     .clone()
@@ -102,7 +121,9 @@ impl Download {
             })
         });
         if !wait.fresh {
-            wait.timer.as_mut().reset(until());
+            wait.until = until();
+            let waking = wait.until.min(Instant::now() + WAKE);
+            wait.timer.as_mut().reset(waking);
             wait.fresh = true;
         }
         if let Some(ended) = &mut wait.ended
@@ -110,10 +131,14 @@ impl Download {
         {
             return Poll::Ready(BodyError::Cancelled);
         }
-        wait.timer
-            .as_mut()
-            .poll(cx)
-            .map(|()| BodyError::Stalled { waited: self.idle })
+        loop {
+            ready!(wait.timer.as_mut().poll(cx));
+            let now = Instant::now();
+            if now >= wait.until {
+                return Poll::Ready(BodyError::Stalled { waited: self.idle });
+            }
+            wait.timer.as_mut().reset(wait.until.min(now + WAKE));
+        }
     }
 }
 
@@ -131,13 +156,13 @@ impl HttpBody for Download {
             .as_ref()
             .is_some_and(CancellationToken::is_cancelled)
         {
-            this.lease = None;
+            this.give_up(&BodyError::Cancelled);
             this.body = Body::Empty;
             return Poll::Ready(Some(Err(BodyError::Cancelled)));
         }
         let Poll::Ready(polled) = Pin::new(&mut this.body).poll_frame(cx) else {
             let error = ready!(this.poll_wait(cx));
-            this.lease = None;
+            this.give_up(&error);
             return Poll::Ready(Some(Err(error)));
         };
         if let Some(wait) = &mut this.wait {

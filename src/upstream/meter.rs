@@ -49,7 +49,12 @@ impl Meter {
         self.down.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Why the request's body ended early, when it did.
+    /// Why a body ended early; the first fault counts.
+    pub(super) fn blame(&self, reason: Reason) {
+        self.fault.get_or_init(|| reason);
+    }
+
+    /// Why the request's or the answer's body ended early, when it is known.
     pub(crate) fn fault(&self) -> Option<Reason> {
         self.fault.get().copied()
     }
@@ -94,7 +99,7 @@ impl HttpBody for Upload {
             }
             Some(Err(error)) => {
                 // Only the first fault counts; a second one cannot come from the same body.
-                this.meter.fault.get_or_init(|| reason_of(error));
+                this.meter.blame(reason_of(error));
             }
             None => this.meter.set_uploaded(),
         }

@@ -8,6 +8,7 @@ mod compile;
 pub(crate) mod error;
 pub(crate) mod forward;
 pub(crate) mod group;
+mod handshake;
 mod meter;
 mod pool;
 pub(crate) mod request;

@@ -8,10 +8,13 @@ use hyper::upgrade::OnUpgrade;
 use tokio_util::sync::CancellationToken;
 
 use super::group::Group;
+use super::handshake::Handshake;
 use crate::audit::Receipt;
 use crate::authz::Permit;
 use crate::message::Body;
+use crate::message::extended::Keep;
 use crate::message::onward::Onward;
+use crate::message::upgrade::{UpgradeRequest, Way};
 
 /// A request whose headers are rebuilt and whose upstream is chosen.
 #[derive(Debug)]
@@ -35,9 +38,28 @@ pub(super) struct Upgrade {
     pub(super) client: OnUpgrade,
     /// As sent to the upstream, in lower case, separated by commas.
     pub(super) protocols: HeaderValue,
+    /// For a client whose own way has no handshake: ours, which the upstream must prove to have taken up.
+    pub(super) handshake: Option<Handshake>,
+    /// Of the client's connection, as long as the stream lasts.
+    pub(super) keep: Option<Keep>,
 }
 
 impl Upgrade {
+    /// The wish as the upstream will hear it: always an upgrade in HTTP/1.1.
+    fn new(asked: UpgradeRequest, headers: &mut HeaderMap) -> Option<Self> {
+        let protocols = HeaderValue::try_from(asked.protocols.join(", ")).ok()?;
+        let (handshake, keep) = match asked.way {
+            Way::Upgrade => (None, None),
+            Way::ExtendedConnect(keep) => (Some(Handshake::begin(headers)?), keep),
+        };
+        Some(Self {
+            client: asked.on_upgrade,
+            protocols,
+            handshake,
+            keep,
+        })
+    }
+
     /// `true` for a protocol that was asked for (RFC 9110 section 7.8: the server chooses one of them).
     pub(super) fn offers(&self, chosen: &HeaderValue) -> bool {
         let (offered, chosen) = (self.protocols.as_bytes(), chosen.as_bytes());
@@ -92,12 +114,7 @@ impl UpstreamRequest {
         for (name, value) in destination.statements {
             headers.insert(name, value);
         }
-        let upgrade = upgrade.and_then(|upgrade| {
-            Some(Upgrade {
-                protocols: HeaderValue::try_from(upgrade.protocols.join(", ")).ok()?,
-                client: upgrade.on_upgrade,
-            })
-        });
+        let upgrade = upgrade.and_then(|asked| Upgrade::new(asked, &mut headers));
         Self {
             group: Arc::clone(destination.group),
             method,

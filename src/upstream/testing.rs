@@ -245,6 +245,8 @@ pub(crate) fn upgrade(
     request.upgrade = Some(Upgrade {
         client,
         protocols: HeaderValue::from_static("websocket"),
+        handshake: None,
+        keep: None,
     });
     request.ended = Some(ended);
     request

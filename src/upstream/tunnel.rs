@@ -1,5 +1,6 @@
 //! The two-way stream after an upgrade, such as a WebSocket.
 //!
+//! The client's side is a connection of HTTP/1.1 or one stream of HTTP/2, the upstream's always a connection.
 //! It begins only after the upstream answered 101; no byte that the client sent earlier is passed on. It ends when one
 //! side closes, when neither side sends for a while, or when the session behind it is ended.
 
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::group::Running;
 use super::meter::Meter;
+use crate::message::extended::Keep;
 
 /// How long the handover of both connections may take after the answer 101.
 const HANDOVER: Duration = Duration::from_secs(10);
@@ -26,6 +28,7 @@ pub(crate) struct Tunnel {
     pub(super) meter: Arc<Meter>,
     pub(super) ended: Option<CancellationToken>,
     pub(super) running: Running,
+    pub(super) keep: Option<Keep>,
 }
 
 /// How an upgraded stream ended.
@@ -50,6 +53,7 @@ impl Tunnel {
             meter,
             ended,
             running,
+            keep,
         } = self;
         let both = async { tokio::try_join!(client, upstream) };
         let end = match tokio::time::timeout(HANDOVER, both).await {
@@ -62,7 +66,7 @@ impl Tunnel {
             }
             Ok(Err(_)) | Err(_) => TunnelEnd::Broken,
         };
-        drop(running);
+        drop((running, keep));
         end
     }
 }

@@ -196,6 +196,8 @@ def work(one, task, codes):
     one.press("Notes")
     one.sees("upstream notes /")
 
+    talks(one)
+
     one.open(task["payroll"])
     one.sees("Why", "For the help desk", "Request", "r-")
     one.looks_right("07-denied")
@@ -227,6 +229,18 @@ def work(one, task, codes):
         one.open(address)
         one.sees(text)
         one.looks_right(name)
+
+
+def talks(one):
+    """A page of an app opens a WebSocket, which goes over the page's own HTTP/2 connection."""
+    said = one.driver.execute_async_script("""
+        const done = arguments[arguments.length - 1];
+        const socket = new WebSocket("wss://" + location.host + "/socket");
+        socket.onopen = () => done("open");
+        socket.onclose = (event) => done("closed with " + event.code);
+    """)
+    assert said == "open", said
+    print("a WebSocket")
 
 
 def leave(one, task):

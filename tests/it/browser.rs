@@ -88,9 +88,16 @@ async fn a_person_enrols_works_is_refused_confirms_and_signs_out_in_chromium() {
         String::from_utf8_lossy(&output.stderr)
     );
     assert!(
-        said.contains("sign-in by keyboard") && said.contains("everything without scripts"),
+        said.contains("sign-in by keyboard")
+            && said.contains("a WebSocket")
+            && said.contains("everything without scripts"),
         "{said}"
     );
+    // Chromium opens WebSockets over HTTP/2 where it was told that it may (RFC 8441).
+    site.entry("the WebSocket", |entry| {
+        entry["url.path"] == "/socket" && entry["network.protocol.version"] == "2"
+    })
+    .await;
     assert!(
         upstream
             .seen()

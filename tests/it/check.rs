@@ -171,6 +171,31 @@ fn a_database_without_its_master_key_is_refused() {
 }
 
 #[test]
+fn a_start_makes_no_new_master_key_beside_a_database() {
+    let folder = folder(&format!("{HEAD}{GRAFANA}"));
+    let add = |name: &str| run_in(folder.path(), &["user", "add", name, "--no-invite"]);
+    add("kim@example.com").ok();
+    let key = folder.path().join("data/master.key");
+    let kept = fs::read(&key).unwrap();
+    fs::remove_file(&key).unwrap();
+    for said in [run_in(folder.path(), &["run"]), add("ana@example.com")] {
+        assert_eq!(said.code, 2, "{}", said.err);
+        assert!(
+            said.err.contains("error[PC6101]") && said.err.contains("is gone"),
+            "{}",
+            said.err
+        );
+        assert!(!key.exists());
+    }
+    write(
+        folder.path(),
+        "data/master.key",
+        &String::from_utf8(kept).unwrap(),
+    );
+    add("ana@example.com").ok();
+}
+
+#[test]
 fn a_policy_that_reads_what_may_be_absent_is_refused_with_the_test_to_write() {
     let folder = folder(&format!("{HEAD}{GRAFANA}"));
     let policy = "@id(\"step-up.always\")\n@reason(\"Confirm.\")\nforbid (principal is User, action, resource is Route)\n\

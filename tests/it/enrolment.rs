@@ -50,6 +50,9 @@ async fn a_link_makes_an_account_and_works_once() {
     let mut browser = Browser::new(&site);
     let welcome = browser.open(&link).await;
     assert!(welcome.text().contains("Welcome, Ana Lima"));
+    // The account that ran the command, whatever it is called here.
+    assert!(welcome.text().contains("<dt>Invited by</dt><dd>"));
+    assert!(!welcome.text().contains("<dd>an administrator</dd>"));
 
     // Whoever reads the log must not be able to take the account over.
     let entry = site
@@ -100,6 +103,8 @@ async fn a_link_makes_an_account_and_works_once() {
         .visit(&site.portal("/account/recovery-codes/new.txt"))
         .await;
     assert_eq!(gone.status(), 404, "shown only once");
+    let overview = browser.open(&site.portal("/account/recovery-codes")).await;
+    assert!(overview.text().contains("These were made <time datetime="));
 
     let used = browser.open(&link).await;
     assert_eq!(used.status(), 410);

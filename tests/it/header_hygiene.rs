@@ -274,6 +274,55 @@ async fn connection_options_take_away_their_fields_and_nothing_of_the_edge() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_garbled_session_cookie_is_a_strangers_on_a_public_route_and_refused_elsewhere() {
+    let upstream = Upstream::start("app").await;
+    let site = Site::plan()
+        .route("app", &upstream, "public = true")
+        .route("closed", &upstream, "allow = [\"everyone\"]")
+        .start()
+        .await;
+    for garbled in ["x", "A%20B", &"A".repeat(42), &"A".repeat(500)] {
+        let hits = upstream.hits();
+        let asked = |route: &str| {
+            request(&site, "GET", route, "/")
+                .header("cookie", format!("__Host-portcullis={garbled}"))
+                .body(content(""))
+                .unwrap()
+        };
+        assert_eq!(send(&site, asked("app")).await.status, 200, "{garbled}");
+        assert_eq!(upstream.last().header("cookie"), None);
+        let mut sender = site.client().h1("closed.test").await;
+        let refused = sender.send_request(asked("closed")).await.unwrap();
+        assert_eq!(collect(refused).await.status, 401, "{garbled}");
+        assert_eq!(upstream.hits(), hits + 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_name_in_via_is_the_configured_one_and_finding_it_is_a_loop() {
+    let upstream = Upstream::start("app").await;
+    let site = Site::plan()
+        .server("via = \"edge-2\"")
+        .route("app", &upstream, "public = true")
+        .start()
+        .await;
+    let asked = |via: &str| {
+        request(&site, "GET", "app", "/")
+            .header("via", via)
+            .body(content(""))
+            .unwrap()
+    };
+    assert_eq!(send(&site, asked("1.1 portcullis")).await.status, 200);
+    let seen = upstream.last();
+    let via: Vec<_> = seen.headers.get_all("via").iter().collect();
+    assert_eq!(via, ["1.1 portcullis", "1.1 edge-2"]);
+    assert!(seen.header("forwarded").unwrap().ends_with(";by=_edge-2"));
+    let hits = upstream.hits();
+    assert_eq!(send(&site, asked("1.1 edge-2")).await.status, 502);
+    assert_eq!(upstream.hits(), hits);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn our_cookies_never_reach_an_upstream() {
     let upstream = Upstream::start("app").await;
     let site = open(&upstream).await;

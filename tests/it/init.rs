@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
 
-use crate::harness::command::run_in;
+use crate::harness::command::{portcullis, run_in};
+use crate::harness::eventually;
+use crate::harness::site::free_port;
 
 #[test]
 fn a_fresh_folder_passes_its_own_check_and_tests() {
@@ -36,6 +39,37 @@ fn a_fresh_folder_passes_its_own_check_and_tests() {
         "{}",
         tested.out
     );
+}
+
+/// What `init` writes needs no folder but its own, so whoever may write there can start it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_starts_on_the_portals_port_and_answers_commands_from_its_own_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let portal = format!("login.test:{}", free_port());
+    run_in(folder.path(), &["init", "--portal", &portal]).ok();
+    let file = folder.path().join("portcullis.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let operations = format!(
+        "\n[telemetry]\noperations = \"127.0.0.1:{}\"\n",
+        free_port()
+    );
+    fs::write(&file, text + &operations).unwrap();
+    let mut running = portcullis()
+        .arg("run")
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("the server to answer", async || {
+        assert!(running.try_wait().unwrap().is_none(), "the server ended");
+        let reloaded = run_in(folder.path(), &["reload"]);
+        (reloaded.code == 0).then_some(())
+    })
+    .await;
+    assert!(folder.path().join("data/admin.sock").exists());
+    running.kill().unwrap();
+    running.wait().unwrap();
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Which route a request belongs to, decided by host and path alone; everything else is told that there is nothing.
 
+use crate::harness::browser::Url;
 use crate::harness::client::{content, request, request_h2};
 use crate::harness::raw_h2::{Fate, RawH2};
-use crate::harness::{Site, Upstream};
+use crate::harness::{Browser, Person, Site, Upstream};
+use http::Method;
 
 fn route(name: &str, host: &str, path: &str, upstream: &Upstream) -> String {
     format!(
@@ -177,6 +179,59 @@ async fn methods_that_a_route_does_not_carry_are_refused_with_those_it_does() {
         .body(Default::default())
         .unwrap();
     assert_eq!(site.client().send("app.test", asked).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_route_carries_is_told_only_to_those_whom_the_policies_let_in() {
+    let upstream = Upstream::start("app").await;
+    let (ada, kim) = (Person::new("ada", &["staff"]), Person::new("kim", &[]));
+    let rules =
+        "allow = [\"group:staff\"]\nmethods = [\"GET\"]\nwebsocket = true\nbody_bytes = \"1KiB\"";
+    let site = Site::plan()
+        .route("app", &upstream, rules)
+        .route("quiet", &upstream, &format!("{rules}\nhidden = true"))
+        .person(&ada)
+        .person(&kim)
+        .start()
+        .await;
+    let [mut hers, mut his] = [Browser::new(&site), Browser::new(&site)];
+    for (browser, person) in [(&mut hers, &ada), (&mut his, &kim)] {
+        browser.sign_in(&site.url("app", "/"), person).await;
+        browser.open(&site.url("quiet", "/")).await;
+    }
+    let hits = upstream.hits();
+    let long = "x".repeat(2000);
+    let foreign = [
+        ("upgrade", "websocket"),
+        ("connection", "upgrade"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("sec-websocket-version", "13"),
+        ("origin", "https://evil.example"),
+    ];
+    let rows: [(&str, Method, &str, &str, &[(&str, &str)]); 4] = [
+        ("a method", Method::PUT, "/", "x", &[]),
+        ("a long body", Method::GET, "/", &long, &[]),
+        ("a foreign socket", Method::GET, "/", "", &foreign),
+        ("an odd path", Method::GET, "/a%2Fb", "", &[]),
+    ];
+    let told = [405, 413, 403, 400];
+    for ((what, method, path, body, headers), told) in rows.into_iter().zip(told) {
+        let hidden_path = if path == "/" { told } else { 404 };
+        let refused = if path == "/" { 403 } else { 400 };
+        for (is_hers, route, status) in [
+            (true, "app", told),
+            (true, "quiet", hidden_path),
+            (false, "app", refused),
+            (false, "quiet", 404),
+        ] {
+            let browser = if is_hers { &mut hers } else { &mut his };
+            let url = Url::parse(&site.url(route, path));
+            let body = Some(body).filter(|body| !body.is_empty());
+            let answer = browser.request(method.clone(), url, body, headers).await;
+            assert_eq!(answer.status(), status, "{what} on {route}");
+        }
+    }
+    assert_eq!(upstream.hits(), hits);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -125,6 +125,45 @@ async fn a_session_on_another_device_is_ended_from_the_list() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn all_other_sessions_end_at_once_and_this_one_stays() {
+    let notes = Upstream::start("notes").await;
+    let ada = Person::new("ada", &[]);
+    let site = site(&ada, &notes).await;
+    let (mut laptop, mut phone) = (Browser::new(&site), Browser::new(&site));
+    laptop.sign_in(&site.portal("/"), &ada).await;
+    let alone = laptop.open(&site.portal("/account/sessions")).await;
+    assert!(!alone.text().contains("End all other sessions"));
+    phone.sign_in(&site.url("notes", "/"), &ada).await;
+    let hits = notes.hits();
+
+    let page = laptop.open(&site.portal("/account/sessions")).await;
+    let button = "<button name=\"keep\" value=\"this\">End all other sessions</button>";
+    assert!(page.text().contains(button));
+    let form = page.form_to("/account/sessions/end-all");
+    let forged = [("keep", "this"), ("csrf", "AAAA")];
+    assert_eq!(laptop.submit(&page, &form, &forged).await.status(), 403);
+    assert_eq!(
+        phone
+            .visit(&site.portal("/account/sessions"))
+            .await
+            .status(),
+        200
+    );
+
+    let done = laptop.submit(&page, &form, &[("keep", "this")]).await;
+    let told = laptop.follow(done).await.text();
+    assert!(told.contains("All other sessions are ended."));
+    assert_eq!(told.matches("name=\"session\"").count(), 1);
+    assert_eq!(phone.visit(&site.url("notes", "/")).await.status(), 303);
+    assert_eq!(notes.hits(), hits);
+    assert_eq!(laptop.visit(&site.portal("/")).await.status(), 200);
+    let entry = site.entry("the ended session", |entry| {
+        entry["event.name"] == "session.ended" && entry["user.email"] == "ada@example.com"
+    });
+    entry.await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn signing_out_everywhere_ends_them_all() {
     let notes = Upstream::start("notes").await;
     let ada = Person::new("ada", &[]);

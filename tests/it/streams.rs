@@ -15,16 +15,20 @@ async fn open(site: &Site, host: &str, browser: Option<&Browser>) -> Wire {
         )
     });
     let mut wire = site.client().wire(&format!("{host}.test")).await;
-    wire.send(format!(
-        "GET /socket HTTP/1.1\r\nHost: {host}.test:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
-         Origin: https://{host}.test:{port}\r\n{cookies}\r\n",
-        port = site.port
-    ))
-    .await;
+    wire.send(handshake(site, host, &cookies)).await;
     assert_eq!(wire.answer().await.status, 101, "{host}");
     echoes(&mut wire).await;
     wire
+}
+
+/// The request for a WebSocket, with `more` header lines.
+fn handshake(site: &Site, host: &str, more: &str) -> String {
+    format!(
+        "GET /socket HTTP/1.1\r\nHost: {host}.test:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+         Origin: https://{host}.test:{port}\r\n{more}\r\n",
+        port = site.port
+    )
 }
 
 async fn echoes(wire: &mut Wire) {
@@ -42,6 +46,54 @@ async fn why(site: &Site, route: &str) -> String {
         })
         .await;
     entry["portcullis.reason"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_has_entries_when_it_opens_and_while_it_goes_on_and_a_refused_one_has_none() {
+    let upstream = Upstream::start("app").await;
+    let ada = Person::new("ada", &["staff"]);
+    let site = Site::plan()
+        .route("app", &upstream, STAFF)
+        .audit("stream_interval = \"1s\"")
+        .person(&ada)
+        .start()
+        .await;
+    let mut browser = Browser::new(&site);
+    browser.sign_in(&site.url("app", "/"), &ada).await;
+    let hits = upstream.hits();
+    let mut refused = site.client().wire("app.test").await;
+    refused.send(handshake(&site, "app", "")).await;
+    assert_eq!(refused.answer().await.status, 401);
+    assert_eq!(upstream.hits(), hits);
+
+    let mut wire = open(&site, "app", Some(&browser)).await;
+    let named = |name: &'static str| move |entry: &serde_json::Value| entry["event.name"] == name;
+    let opened = site.entry("the opening", named("stream.opened")).await;
+    assert_eq!(opened["user.email"], "ada@example.com");
+    assert_eq!(opened["http.route"], "app");
+    let goes_on = site.entry("word of it", named("stream.continues")).await;
+    assert_eq!(
+        goes_on["portcullis.request.id"],
+        opened["portcullis.request.id"]
+    );
+    assert_eq!(goes_on["portcullis.stream.bytes_up"], "5");
+    assert_eq!(goes_on["portcullis.stream.bytes_down"], "5");
+    echoes(&mut wire).await;
+    drop(wire);
+    let closed = site
+        .entry("the end", |entry| {
+            entry["event.name"] == "http.request" && entry["http.response.status_code"] == 101
+        })
+        .await;
+    assert_eq!(
+        closed["portcullis.request.id"],
+        opened["portcullis.request.id"]
+    );
+    let entries = site.entries();
+    let openings = entries
+        .iter()
+        .filter(|entry| entry["event.name"] == "stream.opened");
+    assert_eq!(openings.count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -118,7 +118,10 @@ impl Desk {
             PeopleCall::Change { name, change } => {
                 let now = self.ready()?;
                 let erase = matches!(change, Change::Remove { erase: true });
-                let told = self.change(&name, change, now).await.map_err(refused)?;
+                let told = self
+                    .change(&name, change, in_words(actor), now)
+                    .await
+                    .map_err(refused)?;
                 let (user, invitation) = self.recorded(told, actor, now).await?;
                 if erase {
                     self.erase(&user, actor, now).await?;
@@ -156,6 +159,7 @@ impl Desk {
         &self,
         name: &str,
         change: Change,
+        by: Option<&str>,
         now: Timestamp,
     ) -> Result<Told<Changed>, PeopleError> {
         let people = &self.authenticator.people;
@@ -165,9 +169,11 @@ impl Desk {
             Change::Remove { .. } => people.remove(name, now).await?,
             Change::GroupAdd { group } => people.add_to_group(name, &group, now).await?,
             Change::GroupRemove { group } => people.remove_from_group(name, &group, now).await?,
-            Change::Enrol => return Ok(invited(people.enrol(name, now).await?)),
+            Change::Enrol => return Ok(invited(people.enrol(name, by, now).await?)),
             Change::TwoFactorReset { reason } => {
-                return Ok(invited(people.two_factor_reset(name, &reason, now).await?));
+                return Ok(invited(
+                    people.two_factor_reset(name, &reason, by, now).await?,
+                ));
             }
         };
         Ok(Told {
@@ -193,7 +199,10 @@ impl Desk {
         if !addition.invite {
             return Ok(self.changed(user, None));
         }
-        let told = people.enrol(&user.login, now).await.map_err(refused)?;
+        let told = people
+            .enrol(&user.login, in_words(actor), now)
+            .await
+            .map_err(refused)?;
         let (user, invitation) = self.recorded(told, actor, now).await?;
         Ok(self.changed(user, Some(invitation)))
     }
@@ -206,6 +215,7 @@ impl Desk {
             has_password: false,
             has_second_factor: false,
             recovery_codes_left: 0,
+            recovery_codes_made: None,
             sessions: 0,
         });
         let person = person(described);
@@ -319,6 +329,14 @@ impl Desk {
     }
 }
 
+/// Whose name the holder of an enrolment link reads. Nobody signed in to the portal issues any.
+fn in_words(actor: &Actor) -> Option<&str> {
+    match actor {
+        Actor::Operator(account) => Some(account),
+        Actor::Person(_) | Actor::System => None,
+    }
+}
+
 fn invited(told: Told<(User, Invitation)>) -> Told<Changed> {
     let (user, invitation) = told.value;
     Told {
@@ -363,6 +381,7 @@ fn person(described: Described) -> Person {
         has_password,
         has_second_factor,
         recovery_codes_left,
+        recovery_codes_made: _,
         sessions,
     } = described;
     Person {

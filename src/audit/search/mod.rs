@@ -187,11 +187,13 @@ pub(crate) fn search(
         Some(id) => Some(query.since.unwrap_or_else(|| time_of(id))),
         None => query.since,
     };
-    for block in blocks(folder)? {
+    let late = query.until.map(|until| until.plus(DISORDER));
+    let segments = Segment::list(&Folder::new(folder).segments())?;
+    let blocks = (reached(&segments, before, late).iter().rev()).flat_map(blocks);
+    for block in blocks {
         if before.is_some_and(|before| block.start.seq >= before) {
             continue;
         }
-        let late = query.until.map(|until| until.plus(DISORDER));
         let past = since.is_some_and(|since| block.start.time.plus(DISORDER) < since);
         if late.is_none_or(|late| block.start.time < late) {
             for mut record in block.read()?.into_iter().rev() {
@@ -234,30 +236,38 @@ struct Block {
     end: Option<u64>,
 }
 
-/// All blocks of the log, newest first.
-fn blocks(folder: &Path) -> io::Result<Vec<Block>> {
-    let mut all = Vec::new();
-    for segment in Segment::list(&Folder::new(folder).segments())?.iter().rev() {
-        let mut marks = segment.marks();
-        let whole = Mark {
-            seq: segment.first,
-            offset: 0,
-            time: marks.first().map_or(Timestamp::EPOCH, |mark| mark.time),
-        };
-        if marks.first().is_none_or(|mark| mark.offset > 0) {
-            marks.insert(0, whole);
-        }
-        let mut end = None;
-        for start in marks.into_iter().rev() {
-            all.push(Block {
-                segment: segment.path.clone(),
-                start,
-                end,
-            });
-            end = Some(start.offset);
-        }
+/// The segments that can hold an entry before number `before` and time `late`. Asks as few of them as a halving search
+/// does: a log of years has hundreds.
+fn reached(segments: &[Segment], before: Option<u64>, late: Option<Timestamp>) -> &[Segment] {
+    let count = segments.partition_point(|segment| {
+        before.is_none_or(|before| segment.first < before)
+            && late.is_none_or(|late| segment.begins().is_none_or(|begins| begins < late))
+    });
+    segments.get(..count).unwrap_or(segments)
+}
+
+/// All blocks of a segment, newest first.
+fn blocks(segment: &Segment) -> Vec<Block> {
+    let mut marks = segment.marks();
+    let whole = Mark {
+        seq: segment.first,
+        offset: 0,
+        time: marks.first().map_or(Timestamp::EPOCH, |mark| mark.time),
+    };
+    if marks.first().is_none_or(|mark| mark.offset > 0) {
+        marks.insert(0, whole);
     }
-    Ok(all)
+    let mut all = Vec::with_capacity(marks.len());
+    let mut end = None;
+    for start in marks.into_iter().rev() {
+        all.push(Block {
+            segment: segment.path.clone(),
+            start,
+            end,
+        });
+        end = Some(start.offset);
+    }
+    all
 }
 
 impl Block {

@@ -120,3 +120,23 @@ fn queries_that_cannot_be_read_say_why() {
         Some("2026-11-22T08:00:00Z".parse().unwrap())
     );
 }
+
+#[test]
+fn of_a_long_log_only_the_segments_that_can_match_are_opened() {
+    let (folder, log) = filled(1_000);
+    drop(log);
+    let segments = Segment::list(&Folder::new(folder.path()).segments()).unwrap();
+    assert!(segments.len() > 2, "{}", segments.len());
+    let times: Vec<Timestamp> = segments.iter().filter_map(Segment::begins).collect();
+    assert_eq!(times.len(), segments.len());
+    assert!(times.is_sorted());
+    let count = |before, late| reached(&segments, before, late).len();
+    assert_eq!(count(None, None), segments.len());
+    assert_eq!(count(Some(segments[1].first), None), 1);
+    assert_eq!(count(Some(segments[1].first + 1), None), 2);
+    assert_eq!(count(None, Some(times[2])), 2);
+    // Without its index a segment is looked into.
+    std::fs::remove_file(segments[2].path.with_extension("index")).unwrap();
+    assert!(count(None, Some(times[2])) >= 2);
+    assert_eq!(find(folder.path(), "until:995m", None), [4, 3, 2, 1, 0]);
+}

@@ -20,6 +20,8 @@ pub(crate) struct Invited {
     pub(crate) name: String,
     pub(crate) email: String,
     pub(crate) purpose: EnrolmentPurpose,
+    /// Who issued the link; known to who holds it, not to who is under way.
+    pub(crate) invited_by: Option<String>,
     pub(crate) expires: Timestamp,
 }
 

@@ -70,11 +70,12 @@ impl Enrolment {
         }
     }
 
-    /// Makes a link; earlier links of the same person stop working.
+    /// Makes a link; earlier links of the same person stop working. `by` is who issues it, in words for its holder.
     pub(crate) async fn invite(
         &self,
         user: &User,
         purpose: EnrolmentPurpose,
+        by: Option<&str>,
         now: Timestamp,
     ) -> Result<Told<Invitation>, AuthnError> {
         let token = random::token();
@@ -83,6 +84,7 @@ impl Enrolment {
             token: keys::sha256(token.expose().as_bytes()),
             user: user.id.clone(),
             purpose,
+            invited_by: by.map(str::to_owned),
             created: now,
             expires,
         };
@@ -101,7 +103,10 @@ impl Enrolment {
         now: Timestamp,
     ) -> Result<Option<Invited>, AuthnError> {
         let found = self.link(token, now)?;
-        Ok(found.map(|(link, user)| invited(&user, link.purpose, link.expires)))
+        Ok(found.map(|(link, user)| Invited {
+            invited_by: link.invited_by,
+            ..invited(&user, link.purpose, link.expires)
+        }))
     }
 
     /// Binds the link to this browser. `cookie` is the enrolment cookie that it sent, if any.
@@ -450,6 +455,7 @@ fn invited(user: &User, purpose: EnrolmentPurpose, expires: Timestamp) -> Invite
         name: user.name.clone(),
         email: user.email.clone(),
         purpose,
+        invited_by: None,
         expires,
     }
 }

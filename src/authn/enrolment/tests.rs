@@ -13,7 +13,7 @@ async fn link_for(site: &Site, user: &User, purpose: EnrolmentPurpose) -> Secret
     let told = site
         .auth
         .enrolment
-        .invite(user, purpose, after(0))
+        .invite(user, purpose, Some("root"), after(0))
         .await
         .unwrap();
     assert_eq!(actions(&told.events), [Action::EnrolmentIssued]);

@@ -84,6 +84,8 @@ pub(crate) struct Described {
     pub(crate) has_password: bool,
     pub(crate) has_second_factor: bool,
     pub(crate) recovery_codes_left: usize,
+    /// When those were made; `None` when none is left.
+    pub(crate) recovery_codes_made: Option<Timestamp>,
     pub(crate) sessions: usize,
 }
 
@@ -147,6 +149,7 @@ impl People {
             has_password: store.passwords.password(&user.id)?.is_some(),
             has_second_factor: store.factors.totp(&user.id)?.is_some(),
             recovery_codes_left: store.recovery_codes.count(&user.id)?,
+            recovery_codes_made: store.recovery_codes.made(&user.id)?,
             sessions: self.sessions.of(&user.id).len(),
             user,
         })
@@ -204,16 +207,18 @@ impl People {
         Ok(Told::new(user, events))
     }
 
-    /// A link with which the person sets a password and a second factor, replacing those in force when used.
+    /// A link with which the person sets a password and a second factor, replacing those in force when used. `by` is
+    /// who issues it, in words for the person.
     pub(crate) async fn enrol(
         &self,
         name: &str,
+        by: Option<&str>,
         now: Timestamp,
     ) -> Result<Told<(User, Invitation)>, PeopleError> {
         let user = self.find(name)?;
         let invited = self
             .enrolment
-            .invite(&user, EnrolmentPurpose::Join, now)
+            .invite(&user, EnrolmentPurpose::Join, by, now)
             .await?;
         Ok(Told::new((user, invited.value), invited.events))
     }
@@ -224,6 +229,7 @@ impl People {
         &self,
         name: &str,
         reason: &str,
+        by: Option<&str>,
         now: Timestamp,
     ) -> Result<Told<(User, Invitation)>, PeopleError> {
         if reason.trim().is_empty() {
@@ -246,7 +252,7 @@ impl People {
             Some(_stays) => EnrolmentPurpose::NewFactor,
             None => EnrolmentPurpose::Join,
         };
-        let invited = self.enrolment.invite(&user, purpose, now).await?;
+        let invited = self.enrolment.invite(&user, purpose, by, now).await?;
         events.extend(invited.events);
         Ok(Told::new((user, invited.value), events))
     }

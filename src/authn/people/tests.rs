@@ -245,11 +245,11 @@ async fn resetting_the_second_factor_needs_a_reason_and_ends_sessions() {
     let site = Site::with_ana().await;
     let signed_in = site.signed_in(&visitor(0)).await;
     let people = &site.auth.people;
-    let without = people.two_factor_reset("ana", "  ", after(1)).await;
+    let without = people.two_factor_reset("ana", "  ", None, after(1)).await;
     assert!(matches!(without, Err(PeopleError::ReasonMissing)));
     assert!(site.who(&signed_in.cookie, PORTAL, after(1)).is_ok());
     let told = people
-        .two_factor_reset("ana", "phone lost", after(1))
+        .two_factor_reset("ana", "phone lost", Some("root"), after(1))
         .await
         .unwrap();
     assert_eq!(
@@ -374,7 +374,7 @@ async fn an_enrolment_link_is_issued_for_people_who_exist() {
     let told = site
         .auth
         .people
-        .enrol("ana@example.com", after(0))
+        .enrol("ana@example.com", None, after(0))
         .await
         .unwrap();
     let (ana, invitation) = told.value;
@@ -387,7 +387,7 @@ async fn an_enrolment_link_is_issued_for_people_who_exist() {
         .unwrap();
     assert!(invited.is_some());
     assert!(matches!(
-        site.auth.people.enrol("nobody", after(0)).await,
+        site.auth.people.enrol("nobody", None, after(0)).await,
         Err(PeopleError::Nobody(_))
     ));
 }

@@ -9,6 +9,7 @@ use crate::authn::fixture::{
 use crate::authn::vault::SecondFactor;
 use crate::authn::{BadCredential, Method};
 use crate::base::Secret;
+use crate::config::PasswordCost;
 use crate::store::UserState;
 
 async fn password_given(site: &Site, visitor: &Visitor<'_>) -> Secret<String> {
@@ -104,6 +105,28 @@ async fn unknown_wrong_and_disabled_get_the_same_answer() {
         assert!(matches!(told.value, FirstStep::NoMatch), "{name}");
         assert_eq!(actions(&told.events), [Action::SignInFailed], "{name}");
     }
+}
+
+#[tokio::test]
+async fn after_a_change_of_cost_the_right_password_is_hashed_anew_and_a_wrong_one_is_not() {
+    let cost = PasswordCost {
+        memory: 19_456,
+        passes: 2,
+        lanes: 1,
+    };
+    let site = Site::with_ana().await.restarted_at(cost);
+    let ana = site.auth.people.find("ana").unwrap();
+    let stored = || site.store.passwords.password(&ana.id).unwrap().unwrap().phc;
+    let before = stored();
+    assert!(before.starts_with("$argon2id$v=19$m=65536,t=3,p=4$"));
+    let wrong = site
+        .first("ana", "not the password at all", &visitor(0))
+        .await;
+    assert!(matches!(wrong, FirstStep::NoMatch));
+    assert_eq!(stored(), before);
+    password_given(&site, &visitor(0)).await;
+    assert!(stored().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+    password_given(&site, &visitor(0)).await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 mod question;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use cedar_policy::{Entities, PolicySet, Request};
@@ -21,10 +22,16 @@ use crate::authz::policies::Policies;
 use crate::authz::reads::Reads;
 use crate::authz::request::{AccessRequest, Caller, Target};
 use crate::authz::slices::Slice;
+use crate::message::target::folded;
 
 impl Policies {
     /// Decides `request`. What a target unknown to the plan, or a policy that fails, means is: no.
     pub(crate) fn decide(&self, request: &AccessRequest<'_>) -> Decision {
+        let path = self.judged_path(request);
+        let request = &AccessRequest {
+            path: &path,
+            ..*request
+        };
         let question = match self.question(request) {
             Ok(question) => question,
             Err(denial) => return Decision::Deny(denial),
@@ -47,6 +54,11 @@ impl Policies {
 
     /// Decides without looking at, or adding to, the memory.
     pub(crate) fn decide_afresh(&self, request: &AccessRequest<'_>) -> Decision {
+        let path = self.judged_path(request);
+        let request = &AccessRequest {
+            path: &path,
+            ..*request
+        };
         match self.question(request) {
             Ok(question) => {
                 let (outcome, _timing) = question.ask();
@@ -60,10 +72,15 @@ impl Policies {
     /// policy is asked.
     pub(super) fn as_cedar_sees<'a>(
         &'a self,
-        request: &'a AccessRequest<'a>,
+        request: &AccessRequest<'_>,
     ) -> Option<(Request, Arc<Entities>, &'a PolicySet)> {
+        let path = self.judged_path(request);
+        let request = &AccessRequest {
+            path: &path,
+            ..*request
+        };
+        let slice = self.slices.find(request.target)?;
         let question = self.question(request).ok()?;
-        let slice = question.slice;
         let parts = Parts {
             reads: &Reads::everything(),
             clock: Clock::Exact(&slice.zone),
@@ -76,6 +93,15 @@ impl Policies {
             question.entities()?,
             &slice.policies,
         ))
+    }
+
+    /// The path as the server behind reads it: neither a policy nor the memory may tell apart what it does not.
+    fn judged_path<'a>(&self, request: &AccessRequest<'a>) -> Cow<'a, str> {
+        if self.slices.ignores_case(request.target) {
+            folded(request.path)
+        } else {
+            Cow::Borrowed(request.path)
+        }
     }
 
     /// What has to be put to Cedar; an answer that needs no policy comes as a denial.

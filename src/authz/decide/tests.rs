@@ -6,9 +6,11 @@ use crate::authz::fixture::{
     Ask, ago, allowing, company, compile, contractor, now, person, route, service, verified, with,
 };
 use crate::authz::permit::{Decision, Denial, Remedy};
+use crate::authz::policies::Policies;
 use crate::authz::request::{
     AccessRequest, Action, Caller, Certificate, Circumstances, Device, Grant, Target, Token,
 };
+use crate::authz::routes::RouteFacts;
 use crate::base::{Reason, RouteName};
 use crate::config::Source;
 use std::time::Duration;
@@ -55,6 +57,47 @@ fn a_group_opens_its_route_and_no_other() {
         (Reason::NoPermit, Remedy::None)
     );
     assert!(denial.policies.is_empty());
+}
+
+const NO_ADMIN: &str = r#"
+@id("intranet.staff") permit (principal in Group::"staff", action, resource == Route::"intranet");
+@id("intranet.no-admin") @reason("Not from here.")
+forbid (principal, action, resource == Route::"intranet")
+when { context.request.path == "/admin" || context.request.path like "/admin/*" };
+"#;
+
+#[test]
+fn where_the_server_ignores_case_no_spelling_gets_around_a_forbid() {
+    let mut intranet = route("intranet", &[]);
+    let kim = person("kim", &["staff"]);
+    let over =
+        |route: RouteFacts| compile(&[Source::new("test.cedar", NO_ADMIN)], &[route]).unwrap();
+    let strict = over(intranet.clone());
+    intranet.ignores_case = true;
+    let loose = over(intranet);
+    let word = |policies: &Policies, path: &str| {
+        let ask = Ask::get("intranet", path);
+        let request = ask.of(Caller::Person(&kim));
+        let fresh = policies.decide_afresh(&request).word();
+        // The first one fills the memory for all paths that look alike to the policies.
+        assert_eq!(policies.decide(&request).word(), fresh, "{path}");
+        fresh
+    };
+    for path in [
+        "/other",
+        "/admin",
+        "/ADMIN",
+        "/Admin/Users",
+        "/aDMIN/",
+        "/ADMINISTRATION",
+    ] {
+        let forbidden =
+            path.eq_ignore_ascii_case("/admin") || path.to_lowercase().starts_with("/admin/");
+        let expected = if forbidden { "deny" } else { "allow" };
+        assert_eq!(word(&loose, path), expected, "{path}");
+    }
+    assert_eq!(word(&strict, "/admin"), "deny");
+    assert_eq!(word(&strict, "/ADMIN"), "allow");
 }
 
 fn grant(kind: &str, approver: Option<&str>) -> Circumstances {

@@ -96,7 +96,7 @@ async fn invite(core: &Core) -> Result<Option<String>, Failure> {
     if people.show(PERSON).map_err(failed)?.has_second_factor {
         return Ok(None);
     }
-    let told = people.enrol(PERSON, now).await.map_err(failed)?;
+    let told = people.enrol(PERSON, None, now).await.map_err(failed)?;
     told.events
         .into_iter()
         .for_each(|event| core.audit.record(event.record(now)));

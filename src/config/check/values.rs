@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 
 use super::{is_empty_list, place};
+use crate::config::auth::Password;
 use crate::config::problem::Problems;
+use crate::config::source::At;
 use crate::config::tree::{Node, Raw};
 use crate::config::{Config, HeaderNames, show_duration, size};
 
@@ -168,12 +170,50 @@ fn times(config: &Config, root: &Node, problems: &mut Problems) {
             ))
             .at(&place(root, &path));
     }
-    let password = &config.auth.password;
+    password(&config.auth.password, root, problems);
+}
+
+/// Longest passwords that SP 800-63B-4 section 3.1.1.2 wants admitted at least, and that we hash at most.
+const LONGEST: std::ops::RangeInclusive<usize> = 64..=1024;
+
+fn password(password: &Password, root: &Node, problems: &mut Problems) {
     if password.min_length > password.max_length {
         problems
             .error("PC1407")
             .message("`min_length` in [auth.password] is more than `max_length`")
             .at(&place(root, &["auth", "password", "min_length"]));
+    }
+    if !LONGEST.contains(&password.max_length) {
+        problems
+            .error("PC1113")
+            .message(format!(
+                "`max_length` in [auth.password] must be from {} to {}",
+                LONGEST.start(),
+                LONGEST.end()
+            ))
+            .at(&place(root, &["auth", "password", "max_length"]));
+    }
+    let (cost, zero) = (password.cost(), password.passes == 0 || password.lanes == 0);
+    let at = ["memory", "passes", "lanes"]
+        .map(|key| place(root, &["auth", "password", key]))
+        .into_iter()
+        .find(At::is_written)
+        .unwrap_or_else(|| place(root, &["auth", "password"]));
+    if !cost.is_bearable() {
+        problems
+            .error("PC1113")
+            .message("a check of a password takes at most 256MiB, 16 passes and 16 lanes")
+            .at(&at);
+    } else if !zero && !cost.is_enough() {
+        problems
+            .error("PC4101")
+            .message(format!(
+                "`memory` {}KiB with `passes` {} in [auth.password] makes stolen hashes cheap to guess",
+                cost.memory, cost.passes
+            ))
+            .at(&at)
+            .help("leave both out for the default, 64MiB and 3 passes")
+            .help("the least that is accepted: 19456KiB with 2 passes, or 47104KiB with 1");
     }
 }
 

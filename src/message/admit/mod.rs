@@ -10,8 +10,8 @@ use http_body::Body as _;
 
 use super::body::Bound;
 use super::framing::{self, Survey};
-use super::upgrade::{self, Site, UpgradeRefused, UpgradeRequest};
-use super::{AdmitError, Body, Rules, Target, cookie, hop, method, navigation};
+use super::upgrade::{self, Site, UpgradeRefused, UpgradeRequest, WEBSOCKET, Way};
+use super::{AdmitError, Body, Rules, Target, cookie, extended, hop, method, navigation};
 use crate::base::{Authority, Host, Origin, Peer};
 
 /// A request that has one reading. Only [`CleanRequest::admit`] makes one.
@@ -51,20 +51,17 @@ impl CleanRequest {
         rules: &Rules,
     ) -> Result<Self, AdmitError> {
         check_version(request.version())?;
-        method::check(request.method())?;
+        let extended = extended::asks(&request)?;
+        let method = extended::method(&request);
+        method::check(&method)?;
         let target = read_target(&request, rules)?;
         let survey = framing::survey(request.headers(), request.version(), rules)?;
         let authority = read_authority(&request, peer, rules)?;
         check_nominations(request.headers(), survey)?;
         check_loop(request.headers(), survey, rules)?;
-        let protocols = upgrade::detect(request.method(), request.version(), request.headers())?;
-        let upgrade = (!protocols.is_empty()).then(|| UpgradeRequest {
-            protocols,
-            on_upgrade: hyper::upgrade::on(&mut request),
-        });
+        let upgrade = read_upgrade(&mut request, extended)?;
         let (
             request::Parts {
-                method,
                 version,
                 mut headers,
                 ..
@@ -104,6 +101,13 @@ impl CleanRequest {
 
     pub(crate) const fn host(&self) -> &Host {
         &self.authority.host
+    }
+
+    /// The request opens a WebSocket in HTTP/2: any 2xx answer to it would open the stream.
+    pub(crate) fn is_extended_connect(&self) -> bool {
+        self.upgrade
+            .as_ref()
+            .is_some_and(UpgradeRequest::is_extended_connect)
     }
 
     #[cfg(test)]
@@ -178,6 +182,26 @@ impl CleanRequest {
             upgrade: self.upgrade,
         }
     }
+}
+
+/// The upgrade that a request asks for, in the way of its version.
+fn read_upgrade<B>(
+    request: &mut Request<B>,
+    extended: bool,
+) -> Result<Option<UpgradeRequest>, AdmitError> {
+    let (protocols, way) = if extended {
+        extended::settle(request.headers_mut())?;
+        let keep = request.extensions_mut().remove();
+        (vec![WEBSOCKET.to_owned()], Way::ExtendedConnect(keep))
+    } else {
+        let found = upgrade::detect(request.method(), request.version(), request.headers())?;
+        (found, Way::Upgrade)
+    };
+    Ok((!protocols.is_empty()).then(|| UpgradeRequest {
+        protocols,
+        on_upgrade: hyper::upgrade::on(request),
+        way,
+    }))
 }
 
 const fn check_version(version: Version) -> Result<(), AdmitError> {
@@ -260,15 +284,8 @@ fn check_scheme(uri: &Uri, peer: &Peer) -> Result<(), AdmitError> {
 
 /// Reads an authority; the usual case, a host equal to the server name, allocates nothing.
 fn parse_authority(text: &str, expected: Option<&Host>) -> Result<Authority, AdmitError> {
-    if let Some(host) = expected
-        && let Some(head) = text.get(..host.as_str().len())
-        && head.eq_ignore_ascii_case(host.as_str())
-        && text.len() == head.len()
-    {
-        return Ok(Authority {
-            host: host.clone(),
-            port: None,
-        });
+    if let Some(authority) = expected.and_then(|host| Authority::of(host, text)) {
+        return Ok(authority);
     }
     Authority::parse(text).map_err(|_no_authority| AdmitError::HostMalformed)
 }

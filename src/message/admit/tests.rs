@@ -8,15 +8,13 @@ use crate::message::{AdmitError, Body, Rules};
 
 /// A TLS connection for `app.example` on port 8443 of ours.
 pub(crate) fn peer() -> Peer {
-    Peer {
-        address: "198.51.100.7:50000".parse().unwrap(),
-        local: "192.0.2.80:8443".parse().unwrap(),
-        tls: Some(TlsFacts {
-            server_name: Host::parse("app.example").unwrap(),
-            version: "1.3",
-            cipher: "TLS_AES_128_GCM_SHA256",
-        }),
-    }
+    let tls = TlsFacts {
+        server_name: Host::parse("app.example").unwrap(),
+        version: "1.3",
+        cipher: "TLS_AES_128_GCM_SHA256",
+    };
+    let (address, local) = ("198.51.100.7:50000", "192.0.2.80:8443");
+    Peer::new(address.parse().unwrap(), local.parse().unwrap(), Some(tls))
 }
 
 struct Sent {

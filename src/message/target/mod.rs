@@ -3,8 +3,10 @@
 //! The bytes that are judged are the bytes that are forwarded; nothing here rewrites a target.
 //! The query takes no part in any decision, so only its characters are checked.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use data_encoding::HEXLOWER;
 use http::uri::PathAndQuery;
 
 use super::AdmitError;
@@ -137,6 +139,69 @@ impl Target {
             Ok(())
         }
     }
+}
+
+/// A path as a server reads it that ignores case: in lower case, letters written as escapes (RFC 3986 section 2.1)
+/// included. Only for judging; what is forwarded stays as it came.
+pub(crate) fn folded(path: &str) -> Cow<'_, str> {
+    if !path
+        .bytes()
+        .any(|byte| byte.is_ascii_uppercase() || byte == b'%')
+    {
+        return Cow::Borrowed(path);
+    }
+    let (mut text, mut letters) = (String::with_capacity(path.len()), Vec::new());
+    let mut rest = path.as_bytes();
+    while let [first, after @ ..] = rest {
+        match escaped(rest) {
+            // The bytes of letters beyond ASCII; several make up one letter.
+            Some((byte @ 0x80.., after)) => {
+                letters.push(byte);
+                rest = after;
+            }
+            _ => {
+                flush(&mut letters, &mut text);
+                text.push(char::from(first.to_ascii_lowercase()));
+                rest = after;
+            }
+        }
+    }
+    flush(&mut letters, &mut text);
+    Cow::Owned(text)
+}
+
+/// The byte that an escape at the start of `text` stands for, and what follows it.
+fn escaped(text: &[u8]) -> Option<(u8, &[u8])> {
+    let [b'%', high, low, after @ ..] = text else {
+        return None;
+    };
+    let digits = [*high, *low];
+    let byte = u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?;
+    Some((byte, after))
+}
+
+/// Writes letters that stood as escapes, folded, as escapes again. Capitals first: two letters that a server holds for
+/// the same have one capital.
+fn flush(letters: &mut Vec<u8>, text: &mut String) {
+    for letter in String::from_utf8_lossy(letters).chars() {
+        let capital = single(letter.to_uppercase()).unwrap_or(letter);
+        let small = single(capital.to_lowercase()).unwrap_or(capital);
+        let mut buffer = [0; 4];
+        for byte in small.encode_utf8(&mut buffer).bytes() {
+            if byte.is_ascii() {
+                text.push(char::from(byte));
+            } else {
+                text.push('%');
+                text.push_str(&HEXLOWER.encode(&[byte]));
+            }
+        }
+    }
+    letters.clear();
+}
+
+fn single(mut letters: impl Iterator<Item = char>) -> Option<char> {
+    let first = letters.next()?;
+    letters.next().is_none().then_some(first)
 }
 
 /// RFC 3986 `pchar` and `/`, and what browsers leave as it is in a path: `[ ] ^ |`.

@@ -187,3 +187,22 @@ proptest! {
         prop_assert!(check_path(&path).is_ok() || check_path(&path).is_err());
     }
 }
+
+#[test]
+fn a_folded_path_is_the_same_for_every_spelling_that_differs_in_case() {
+    use super::folded;
+    for (path, expected) in [
+        ("/admin", "/admin"),
+        ("/ADMIN/Users", "/admin/users"),
+        ("/a%2Fb%3B", "/a%2fb%3b"),
+        ("/%C3%84rzte", "/%c3%a4rzte"),
+        ("/%c3%a4RZTE", "/%c3%a4rzte"),
+        // The Kelvin sign and the long s are k and s to a server that ignores case.
+        ("/%E2%84%AAey/%C5%BF", "/key/s"),
+        ("/100%25", "/100%25"),
+        ("/stra%C3%9Fe", "/stra%c3%9fe"),
+    ] {
+        assert_eq!(folded(path), expected);
+        assert_eq!(folded(expected), expected);
+    }
+}

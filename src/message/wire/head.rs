@@ -175,6 +175,10 @@ fn coding(value: &[u8]) -> Result<(), AdmitError> {
 
 /// `method SP request-target SP HTTP-version`; `true` for HTTP/1.0.
 fn start_line(line: &[u8], most: usize) -> Result<bool, AdmitError> {
+    // The same bound as for a line that arrives in pieces, which is held with its carriage return.
+    if line.len() >= most.saturating_add(MOST_AROUND_TARGET) {
+        return Err(AdmitError::TargetTooLong);
+    }
     let mut parts = line.split(|byte| *byte == b' ');
     let (method, target, version) = (parts.next(), parts.next(), parts.next());
     let (Some(method), Some(target), Some(version), None) = (method, target, version, parts.next())

@@ -79,6 +79,16 @@ impl Lines {
         self.state = if agreed { State::Foreign } else { State::Head };
     }
 
+    /// `true` when every message that began has ended.
+    pub(crate) fn is_between_messages(&self) -> bool {
+        self.state == State::Head && self.head.is_untouched() && self.held.is_empty()
+    }
+
+    /// Gives back memory that only a message needs; it is taken again when one comes.
+    pub(crate) fn release(&mut self) {
+        self.held.shrink_to_fit();
+    }
+
     /// Takes the next bytes of the connection.
     ///
     /// # Errors
@@ -93,9 +103,7 @@ impl Lines {
                 fine,
                 in_body: !in_head && self.state != State::Switching,
             })?;
-            if self.state == State::Head && self.head.is_untouched() && self.held.is_empty()
-                || self.state == State::Switching
-            {
+            if self.is_between_messages() || self.state == State::Switching {
                 fine = bytes.len() - rest.len();
             }
         }

@@ -233,6 +233,14 @@ fn after_an_agreed_switch_nothing_is_judged_and_after_a_refused_one_everything_i
     assert!(lines.read(b"\0\n\r").is_err());
 }
 
+#[test]
+fn a_method_as_long_as_a_target_is_refused_however_it_arrives() {
+    for letters in [1_050, 1_075, 1_076, 1_077, 1_078, 1_079, 1_200] {
+        let text = format!("{} / HTTP/1.1\r\n\r\n", "M".repeat(letters));
+        assert_eq!(judged(&text).is_ok(), letters < 1_077, "{letters}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_judged_alike_however_they_arrive(text in "[A-Z /1.\r\n:;a5-]{0,60}") {

@@ -25,7 +25,7 @@ pub(super) fn welcome(visit: &Visit<'_>, token: &str) -> Outcome {
         purpose,
         name: invited.name,
         login: invited.email,
-        invited_by: None,
+        invited_by: invited.invited_by,
         until: visit.moment(invited.expires),
     };
     Ok(Answer::page(&page))

@@ -120,7 +120,7 @@ fn no_match(purpose: Purpose, method: Method) -> FormError {
 fn say(weak: WeakPassword) -> String {
     match weak {
         WeakPassword::TooShort { min_length } => words::password_short(min_length),
-        WeakPassword::TooLong => words::PASSWORD_LONG.to_owned(),
+        WeakPassword::TooLong { .. } => words::PASSWORD_LONG.to_owned(),
         WeakPassword::Common => words::PASSWORD_COMMON.to_owned(),
         WeakPassword::Personal => words::PASSWORD_PERSONAL.to_owned(),
         WeakPassword::Pattern => words::PASSWORD_PATTERN.to_owned(),

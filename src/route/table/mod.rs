@@ -1,4 +1,5 @@
-//! Finds the route of a host and a path: two hash look-ups at most for the host, one per segment for the path.
+//! Finds the route of a host and a path: two hash look-ups at most for the host, one per segment for the path
+//! (two where an upstream of the host ignores case).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,8 +10,9 @@ use super::rule::{General, Session};
 use crate::base::{Host, RouteName};
 use crate::config::{Config, HostPattern, Problems};
 use crate::message::body::Bound;
+use crate::message::target::folded;
 
-/// All routes. Looking one up allocates nothing.
+/// All routes. Looking one up allocates nothing, but on hosts with an upstream that ignores case.
 #[derive(Debug, Default)]
 pub(crate) struct RouteTable {
     /// In the order of their names.
@@ -26,6 +28,8 @@ struct Paths {
     root: Option<Arc<Route>>,
     /// Without the root.
     prefixes: HashMap<String, Arc<Route>>,
+    /// The same of routes whose upstream ignores case, in lower case.
+    folded: HashMap<String, Arc<Route>>,
     /// Most segments of any prefix: deeper ones need not be looked up.
     deepest: usize,
 }
@@ -43,9 +47,14 @@ impl RouteTable {
                 idle: config.session.idle,
                 step_up: config.session.step_up,
             },
+            ignores_case: false,
         };
         let mut table = Self::default();
         for written in config.routes.values() {
+            let general = General {
+                ignores_case: config.ignores_case(written),
+                ..general
+            };
             let route = Arc::new(Route::compile(table.routes.len(), written, general));
             if let Some(first) = table.insert(&route) {
                 problems
@@ -115,7 +124,15 @@ impl Paths {
             self.root = Some(Arc::clone(route));
             return None;
         }
-        match self.prefixes.entry(route.prefix.clone()) {
+        let (prefixes, others) = if route.ignores_case {
+            (&mut self.folded, &self.prefixes)
+        } else {
+            (&mut self.prefixes, &self.folded)
+        };
+        if let Some(first) = others.get(&route.prefix) {
+            return Some(first.name.clone());
+        }
+        match prefixes.entry(route.prefix.clone()) {
             Entry::Occupied(first) => Some(first.get().name.clone()),
             Entry::Vacant(free) => {
                 free.insert(Arc::clone(route));
@@ -131,16 +148,39 @@ impl Paths {
         if !path.starts_with('/') {
             return None;
         }
-        let ends = path
-            .match_indices('/')
-            .map(|(at, _)| at)
-            .skip(1)
-            .chain(std::iter::once(path.len()));
-        ends.take(self.deepest)
-            .filter_map(|end| self.prefixes.get(path.get(..end)?))
-            .last()
+        let exact = longest(&self.prefixes, path, self.deepest);
+        let loose = if self.folded.is_empty() {
+            None
+        } else {
+            longest(&self.folded, &folded(path), self.deepest)
+        };
+        let deeper = |one: &&Arc<Route>, other: &&Arc<Route>| {
+            let segments = |route: &Route| route.prefix.matches('/').count();
+            segments(one).cmp(&segments(other))
+        };
+        // Of two equally deep ones the last is taken: the one that tells cases apart means this very spelling.
+        loose
+            .into_iter()
+            .chain(exact)
+            .max_by(deeper)
             .or(self.root.as_ref())
     }
+}
+
+/// The longest prefix of at most `deepest` segments.
+fn longest<'a>(
+    prefixes: &'a HashMap<String, Arc<Route>>,
+    path: &str,
+    deepest: usize,
+) -> Option<&'a Arc<Route>> {
+    let ends = path
+        .match_indices('/')
+        .map(|(at, _)| at)
+        .skip(1)
+        .chain(std::iter::once(path.len()));
+    ends.take(deepest)
+        .filter_map(|end| prefixes.get(path.get(..end)?))
+        .last()
 }
 
 #[cfg(test)]

@@ -41,6 +41,38 @@ fn found(table: &RouteTable, host: &str, path: &str) -> Option<usize> {
 }
 
 #[test]
+fn where_case_does_not_count_another_spelling_is_no_way_around_a_prefix() {
+    let text = |loose: bool| {
+        format!(
+            "[server]\nportal = \"login.example\"\n[tls]\ncertificates = \"internal\"\n\
+             [upstream.iis]\ntargets = [\"https://up.example\"]\ncase_insensitive = {loose}\n\
+             [route.a]\nhost = \"a.example\"\nupstream = \"iis\"\n\
+             [route.b]\nhost = \"a.example\"\npath = \"/Admin/%C3%84\"\nupstream = \"iis\"\n\
+             [route.c]\nhost = \"a.example\"\npath = \"/Admin/%C3%84/x\"\nto = \"https://other.example\"\n"
+        )
+    };
+    let table = |loose: bool| {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("portcullis.toml");
+        std::fs::write(&file, text(loose)).unwrap();
+        let config = config::load(&file).unwrap().config;
+        RouteTable::compile(&config, &mut Problems::new())
+    };
+    let (loose, strict) = (table(true), table(false));
+    for (path, with, without) in [
+        ("/Admin/%C3%84", Some(1), Some(1)),
+        ("/ADMIN/%c3%84/y", Some(1), Some(0)),
+        ("/admin/%c3%a4", Some(1), Some(0)),
+        ("/Admin/%C3%84/x", Some(2), Some(2)),
+        ("/admin/%c3%a4/x", Some(1), Some(0)),
+        ("/administrator", Some(0), Some(0)),
+    ] {
+        assert_eq!(found(&loose, "a.example", path), with, "{path}");
+        assert_eq!(found(&strict, "a.example", path), without, "{path}");
+    }
+}
+
+#[test]
 fn the_longest_prefix_of_whole_segments_wins() {
     let table = table(&[
         ("a.example", "/"),

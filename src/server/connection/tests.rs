@@ -220,6 +220,181 @@ async fn a_connection_that_was_opened_ahead_of_need_is_closed_and_is_no_request(
     assert_eq!(site.gate.open(), 0);
 }
 
+/// Waits until this many own the witness.
+async fn owned_by(witness: &Arc<()>, owners: usize) {
+    for _ in 0..400 {
+        if Arc::strong_count(witness) == owners {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(Arc::strong_count(witness), owners);
+}
+
+/// A site whose service owns the witness: once for the site, once per connection, once more per hyper on it.
+async fn witnessed() -> (Site, Arc<()>) {
+    let witness = Arc::new(());
+    let owned = Arc::clone(&witness);
+    let service = move |request, peer| {
+        let _owned = &owned;
+        hello(request, peer)
+    };
+    (Site::start(true, service).await, witness)
+}
+
+/// Reads this many answers of [`hello`].
+async fn hellos<T: tokio::io::AsyncRead + Unpin>(client: &mut T, count: usize) {
+    let mut read = Vec::new();
+    while read.windows(7).filter(|part| part == b"_SHA256").count() < count {
+        read.push(client.read_u8().await.unwrap());
+    }
+    assert!(read.starts_with(b"HTTP/1.1 200 OK"));
+}
+
+#[tokio::test]
+async fn a_connection_at_rest_gives_its_buffers_back_and_serves_what_comes_next() {
+    const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    const POST: &[u8] = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nhi";
+    let (site, witness) = witnessed().await;
+    let mut client = site.connect("http/1.1").await;
+    owned_by(&witness, 3).await;
+    client.write_all(GET).await.unwrap();
+    hellos(&mut client, 1).await;
+    owned_by(&witness, 3).await;
+
+    let (begin, end) = GET.split_at(7);
+    client.write_all(begin).await.unwrap();
+    owned_by(&witness, 4).await;
+    client.write_all(end).await.unwrap();
+    hellos(&mut client, 1).await;
+    owned_by(&witness, 3).await;
+
+    client.write_all(&[GET, POST, GET].concat()).await.unwrap();
+    hellos(&mut client, 3).await;
+    owned_by(&witness, 3).await;
+
+    client.shutdown().await.unwrap();
+    site.ended(&["closed"]).await;
+    assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_connection_at_rest_refuses_what_it_always_refuses() {
+    let (site, witness) = witnessed().await;
+    let mut client = site.connect("http/1.1").await;
+    client
+        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await
+        .unwrap();
+    hellos(&mut client, 1).await;
+    owned_by(&witness, 3).await;
+    client
+        .write_all(b"GET / HTTP/1.1\nhost: a\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = [0; 12];
+    client.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 400");
+    site.ended(&["refused"]).await;
+}
+
+#[tokio::test]
+async fn a_connection_at_rest_is_told_of_a_drain_at_once() {
+    let (site, witness) = witnessed().await;
+    let mut client = site.connect("http/1.1").await;
+    client
+        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await
+        .unwrap();
+    hellos(&mut client, 1).await;
+    owned_by(&witness, 3).await;
+    assert_eq!(site.tasks.drain(Duration::from_secs(5)).await, 0);
+    assert_eq!(*site.ends.lock(), ["closed"]);
+    assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_stream_may_begin_on_a_connection_that_had_rested() {
+    let (upgraded, mut taken) = tokio::sync::mpsc::unbounded_channel();
+    let witness = Arc::new(());
+    let owned = Arc::clone(&witness);
+    let service = move |mut request: Request<Incoming>, peer| {
+        let _owned = &owned;
+        let upgraded = upgraded.clone();
+        async move {
+            if request.uri().path() != "/ws" {
+                return hello(request, peer).await;
+            }
+            upgraded.send(hyper::upgrade::on(&mut request)).unwrap();
+            let mut answer = Response::new(Body::Empty);
+            *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            let headers = answer.headers_mut();
+            headers.insert("upgrade", HeaderValue::from_static("x"));
+            headers.insert("connection", HeaderValue::from_static("upgrade"));
+            answer
+        }
+    };
+    let site = Site::start(true, service).await;
+    let mut client = site.connect("http/1.1").await;
+    client
+        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await
+        .unwrap();
+    hellos(&mut client, 1).await;
+    owned_by(&witness, 3).await;
+    client
+        .write_all(b"GET /ws HTTP/1.1\r\nhost: a\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n")
+        .await
+        .unwrap();
+    let stream = taken.recv().await.unwrap().await.unwrap();
+    let mut stream = TokioIo::new(stream);
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(client.read_u8().await.unwrap());
+    }
+    stream.write_all(b"down").await.unwrap();
+    stream.flush().await.unwrap();
+    client.write_all(b"up").await.unwrap();
+    let (mut down, mut up) = ([0; 4], [0; 2]);
+    client.read_exact(&mut down).await.unwrap();
+    stream.read_exact(&mut up).await.unwrap();
+    assert_eq!((&down, &up), (b"down", b"up"));
+    assert_eq!(site.gate.open(), 1);
+    drop(stream);
+    site.ended(&["closed"]).await;
+}
+
+#[tokio::test]
+async fn over_h2_many_large_answers_arrive_whole_and_a_drain_is_told_at_once() {
+    const LARGE: usize = 300_000;
+    let service = |request: Request<Incoming>, _peer| async move {
+        let number = request.uri().path().trim_start_matches('/').parse::<u8>();
+        Response::new(Body::from(vec![number.unwrap(); LARGE]))
+    };
+    let site = Site::start(true, service).await;
+    let io = TokioIo::new(site.connect("h2").await);
+    let (mut h2, connection) = http2::handshake(site.tasks.clone(), io).await.unwrap();
+    let (ended, end) = tokio::sync::oneshot::channel();
+    site.tasks.spawn("client", async move {
+        ended.send(connection.await.is_ok()).unwrap();
+    });
+    let answers: Vec<_> = (0..5_u8)
+        .map(|number| {
+            let uri = format!("https://app.localhost/{number}");
+            h2.send_request(Request::get(uri).body(Body::Empty).unwrap())
+        })
+        .collect();
+    for (answer, number) in answers.into_iter().zip(0_u8..) {
+        let body = answer.await.unwrap().into_body();
+        let bytes = read_at_most(body.into(), 2 * LARGE).await.unwrap();
+        assert!(bytes.len() == LARGE && bytes.iter().all(|byte| *byte == number));
+    }
+    drop(h2);
+    assert_eq!(site.tasks.drain(Duration::from_secs(5)).await, 0);
+    assert!(end.await.unwrap());
+    assert_eq!(*site.ends.lock(), ["closed"]);
+}
+
 #[tokio::test]
 async fn what_cannot_be_parsed_is_answered_and_told() {
     let site = Site::start(false, hello).await;

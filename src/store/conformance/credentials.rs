@@ -34,6 +34,7 @@ pub(super) fn link(login: &str, number: u8) -> EnrolmentLink {
         token: [number; 32],
         user: PrincipalId::new(format!("u-{login}")),
         purpose: EnrolmentPurpose::Join,
+        invited_by: Some("root".to_owned()),
         created: at(100),
         expires: at(3700),
     }
@@ -273,6 +274,7 @@ fn one_of_sixteen_callers_uses_a_recovery_code(store: &Store) {
     });
     assert_eq!(won, 1);
     assert_eq!(store.recovery_codes.count(&ada).unwrap(), 1);
+    assert!(store.recovery_codes.made(&ada).unwrap().is_some());
 }
 
 fn a_recovery_code_belongs_to_its_owner_and_set(store: &Store) {

@@ -14,8 +14,8 @@ impl Enrolments for SqliteStore {
                 .execute([link.user.as_str()])?;
             connection
                 .prepare_cached(
-                    "INSERT INTO enrolment_links (token, user, purpose, created, expires)
-                     VALUES (?1, ?2, ?3, ?4, ?5)",
+                    "INSERT INTO enrolment_links (token, user, purpose, created, expires, invited_by)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 )?
                 .execute(params![
                     link.token,
@@ -23,6 +23,7 @@ impl Enrolments for SqliteStore {
                     link.purpose.word(),
                     link.created.micros(),
                     link.expires.micros(),
+                    link.invited_by,
                 ])
                 .map_err(owner_known)?;
             Ok(())
@@ -33,7 +34,7 @@ impl Enrolments for SqliteStore {
         self.read(|connection| {
             connection
                 .prepare_cached(
-                    "SELECT token, user, purpose, created, expires FROM enrolment_links
+                    "SELECT token, user, purpose, created, expires, invited_by FROM enrolment_links
                      WHERE token = ?1 AND used IS NULL AND expires > ?2",
                 )?
                 .query_row(params![token, now.micros()], |row| Ok(link_of(row)))
@@ -48,7 +49,7 @@ impl Enrolments for SqliteStore {
                 .prepare_cached(
                     "UPDATE enrolment_links SET used = ?2
                      WHERE token = ?1 AND used IS NULL AND expires > ?2
-                     RETURNING token, user, purpose, created, expires",
+                     RETURNING token, user, purpose, created, expires, invited_by",
                 )?
                 .query_row(params![token, now.micros()], |row| Ok(link_of(row)))
                 .optional()?
@@ -76,5 +77,6 @@ fn link_of(row: &Row<'_>) -> Result<EnrolmentLink, StoreError> {
             .ok_or(StoreError::Corrupt("link purpose"))?,
         created: Timestamp::from_micros(row.get(3)?),
         expires: Timestamp::from_micros(row.get(4)?),
+        invited_by: row.get(5)?,
     })
 }

@@ -113,6 +113,15 @@ impl RecoveryCodes for SqliteStore {
         })
     }
 
+    fn made(&self, owner: &PrincipalId) -> Result<Option<Timestamp>, StoreError> {
+        self.read(|connection| {
+            let made: Option<i64> = connection
+                .prepare_cached("SELECT max(created) FROM recovery_codes WHERE owner = ?1")?
+                .query_row([owner.as_str()], |row| row.get(0))?;
+            Ok(made.map(Timestamp::from_micros))
+        })
+    }
+
     fn replace(&self, owner: PrincipalId, codes: Vec<Hash>, at: Timestamp) -> Pending<()> {
         self.write(move |connection| {
             connection

@@ -8,7 +8,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::store::StoreError;
 
 /// Each step takes the schema from its index to the next; `user_version` counts the steps done.
-const STEPS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const STEPS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_invited_by.sql"),
+];
 
 /// Brings the schema up to date. All missing steps happen in one transaction: a crash leaves the old schema.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {

@@ -7,6 +7,7 @@
 mod answer;
 mod outgoing;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +51,11 @@ pub(crate) struct Report {
     pub(crate) meter: Arc<Meter>,
 }
 
+/// A session that ends is noticed within this time while its request waits for an answer.
+const LOOK: Duration = Duration::from_millis(500);
+
+const SESSION_ENDED: ErrorKind = ErrorKind::Interrupted(Reason::SessionEnded);
+
 struct Exchange<'a> {
     pools: &'a Pools,
     group: Arc<Group>,
@@ -57,13 +63,14 @@ struct Exchange<'a> {
     meter: Arc<Meter>,
     tried: Vec<u64>,
     connect: Option<Duration>,
+    /// Cancelled when the session behind the request is ended.
+    ended: Option<CancellationToken>,
 }
 
 /// What the exchange needs after the head of the answer is there.
 struct Rest {
     deadline: Option<Instant>,
     upgrade: Option<Upgrade>,
-    ended: Option<CancellationToken>,
 }
 
 struct Answer {
@@ -105,7 +112,6 @@ impl Pools {
         let rest = Rest {
             deadline: group.timeouts.total.map(|total| begun + total),
             upgrade,
-            ended,
         };
         let mut exchange = Exchange {
             pools: self,
@@ -118,16 +124,9 @@ impl Pools {
             meter,
             tried: Vec::new(),
             connect: None,
+            ended,
         };
-        let answer = match &rest.ended {
-            None => exchange.run(outgoing).await?,
-            Some(ended) => ended
-                .run_until_cancelled(exchange.run(outgoing))
-                .await
-                .unwrap_or_else(|| {
-                    Err(failed(ErrorKind::Interrupted(Reason::SessionEnded), None))
-                })?,
-        };
+        let answer = exchange.run(outgoing).await?;
         let report = Report {
             target: Arc::clone(&answer.running.target().label),
             connect: exchange.connect,
@@ -198,7 +197,7 @@ impl Exchange<'_> {
                 return Ok((running, line, true));
             }
             let begun = Instant::now();
-            match self.pools.open(&self.group, target, self.offer).await {
+            match self.open(target).await? {
                 Ok(line) => {
                     target.wake();
                     self.connect = Some(begun.elapsed());
@@ -231,18 +230,18 @@ impl Exchange<'_> {
         };
         let (line, sent) = match line {
             Line::H1(mut sender) => {
-                let sent = self.in_time(sender.try_send_request(request)).await;
+                let sent = self.in_time(pin!(sender.try_send_request(request))).await;
                 (Line::H1(sender), sent)
             }
             Line::H2(mut sender) => {
-                let sent = self.in_time(sender.try_send_request(request)).await;
+                let sent = self.in_time(pin!(sender.try_send_request(request))).await;
                 (Line::H2(sender), sent)
             }
         };
         let outcome = match sent {
-            None => Err(Failure::Final(ErrorKind::AnswerTimeout)),
-            Some(Ok(response)) => Ok(response),
-            Some(Err(mut error)) => Err(match (self.meter.fault(), error.take_message()) {
+            Err(kind) => Err(Failure::Final(kind)),
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(mut error)) => Err(match (self.meter.fault(), error.take_message()) {
                 (Some(reason), _) => Failure::Final(ErrorKind::Interrupted(reason)),
                 (None, Some(request)) => {
                     let returned = Box::new(Outgoing::from_request(request, kept));
@@ -254,16 +253,44 @@ impl Exchange<'_> {
         (line, outcome)
     }
 
+    /// A new connection to `target`, unless the session ends meanwhile. Boxed: most requests need none, and all of
+    /// them would carry the room for its handshake.
+    async fn open(&self, target: &Target) -> Result<Result<Line, DialError>, Error> {
+        let opening = Box::pin(self.pools.open(&self.group, target, self.offer));
+        match &self.ended {
+            None => Ok(opening.await),
+            Some(ended) => ended
+                .run_until_cancelled(opening)
+                .await
+                .ok_or_else(|| failed(SESSION_ENDED, None)),
+        }
+    }
+
     /// Waits for the head; while the request's body still moves, the time starts anew.
-    async fn in_time<F: Future>(&self, sending: F) -> Option<F::Output> {
-        let mut sending = std::pin::pin!(sending);
+    ///
+    /// Whether the session is still there is looked at now and then: to be told would cost every request the entry in
+    /// a list that all requests of the session share.
+    async fn in_time<F: Future + Unpin>(&self, mut sending: F) -> Result<F::Output, ErrorKind> {
+        let limit = self.group.timeouts.first_byte;
+        let (mut before, mut since) = (self.meter.up(), Instant::now());
         loop {
-            let before = self.meter.up();
-            let waiting = tokio::time::timeout(self.group.timeouts.first_byte, sending.as_mut());
-            match waiting.await {
-                Ok(sent) => return Some(sent),
-                Err(_elapsed) if self.meter.up() != before => {}
-                Err(_elapsed) => return None,
+            let waiting =
+                tokio::time::timeout_at((since + limit).min(Instant::now() + LOOK), &mut sending);
+            if let Ok(sent) = waiting.await {
+                return Ok(sent);
+            }
+            if self
+                .ended
+                .as_ref()
+                .is_some_and(CancellationToken::is_cancelled)
+            {
+                return Err(SESSION_ENDED);
+            }
+            let now = self.meter.up();
+            if now != before {
+                (before, since) = (now, Instant::now());
+            } else if since.elapsed() >= limit {
+                return Err(ErrorKind::AnswerTimeout);
             }
         }
     }
@@ -280,15 +307,17 @@ impl Exchange<'_> {
         *response.version_mut() = Version::HTTP_11;
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(upgrade)) = (response.status(), rest.upgrade)
         {
+            let extended = upgrade.handshake.is_some();
             let tunnel = Tunnel {
                 client: upgrade.client,
                 upstream: hyper::upgrade::on(&mut response),
                 meter: self.meter,
-                ended: rest.ended,
+                ended: self.ended,
                 running,
+                keep: upgrade.keep,
             };
             return Ok(Forwarded {
-                response: answer::switching(response),
+                response: answer::switching(response, extended),
                 report,
                 tunnel: Some(tunnel),
             });
@@ -311,7 +340,7 @@ impl Exchange<'_> {
             Body::Empty
         } else {
             let body = Body::from(incoming);
-            Body::wrap(Download::new(body, lease, rest.deadline, rest.ended))
+            Body::wrap(Download::new(body, lease, rest.deadline, self.ended))
         };
         Ok(Forwarded {
             response: Response::from_parts(parts, body),

@@ -187,18 +187,24 @@ impl Terminal {
         let Ok(text) = fs::read_to_string(&path) else {
             return;
         };
-        if text.contains("admin_socket") {
+        if text.contains("operations =") {
             return;
         }
         let listen = format!(
-            "[server]\nlisten = [\"127.0.0.1:{}\"]\nhttp_redirect = []\nadmin_socket = \"data/admin.sock\"\n",
+            "[server]\nlisten = [\"127.0.0.1:{}\"]\nhttp_redirect = []\n",
             self.port
         );
         let operations = format!(
             "\n[telemetry]\noperations = \"127.0.0.1:{}\"\n",
             free_port()
         );
-        fs::write(&path, text.replacen("[server]\n", &listen, 1) + &operations).unwrap();
+        let socket = if text.contains("admin_socket") {
+            ""
+        } else {
+            "admin_socket = \"data/admin.sock\"\n"
+        };
+        let server = listen + socket;
+        fs::write(&path, text.replacen("[server]\n", &server, 1) + &operations).unwrap();
         let curl = format!("connect-to = \"::127.0.0.1:{}\"\nsilent\n", self.port);
         fs::write(self.folder.path().join(".curlrc"), curl).unwrap();
     }

@@ -13,6 +13,7 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
 const END_STREAM: u8 = 1;
+const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 /// What became of a stream.
@@ -29,6 +30,16 @@ pub(crate) enum Fate {
 pub(crate) struct RawH2 {
     stream: TlsStream<TcpStream>,
     next: u32,
+    /// The server's SETTINGS as pairs of identifier and value.
+    settings: Vec<(u16, u32)>,
+}
+
+/// One frame that is not acknowledged by itself.
+struct Frame {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+    payload: Vec<u8>,
 }
 
 impl RawH2 {
@@ -38,7 +49,11 @@ impl RawH2 {
             .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
             .await
             .unwrap();
-        let mut raw = Self { stream, next: 1 };
+        let mut raw = Self {
+            stream,
+            next: 1,
+            settings: Vec::new(),
+        };
         raw.frame(SETTINGS, 0, 0, &[]).await.unwrap();
         raw
     }
@@ -64,6 +79,20 @@ impl RawH2 {
         fields: &[(&str, &str)],
         content: Option<&[u8]>,
     ) -> std::io::Result<u32> {
+        let ends = if content.is_none() { END_STREAM } else { 0 };
+        let stream = self.head(fields, ends).await?;
+        if let Some(content) = content {
+            self.data(stream, content, true).await?;
+        }
+        Ok(stream)
+    }
+
+    /// Opens a stream that stays open.
+    pub(crate) async fn open(&mut self, fields: &[(&str, &str)]) -> std::io::Result<u32> {
+        self.head(fields, 0).await
+    }
+
+    async fn head(&mut self, fields: &[(&str, &str)], flags: u8) -> std::io::Result<u32> {
         let stream = self.next;
         self.next += 2;
         let mut block = Vec::new();
@@ -72,13 +101,91 @@ impl RawH2 {
             literal(&mut block, name);
             literal(&mut block, value);
         }
-        let ends = if content.is_none() { END_STREAM } else { 0 };
-        self.frame(HEADERS, END_HEADERS | ends, stream, &block)
+        self.frame(HEADERS, END_HEADERS | flags, stream, &block)
             .await?;
-        if let Some(content) = content {
-            self.frame(DATA, END_STREAM, stream, content).await?;
-        }
         Ok(stream)
+    }
+
+    pub(crate) async fn data(
+        &mut self,
+        stream: u32,
+        content: &[u8],
+        ends: bool,
+    ) -> std::io::Result<()> {
+        let flags = if ends { END_STREAM } else { 0 };
+        self.frame(DATA, flags, stream, content).await
+    }
+
+    /// The next `count` bytes of a stream.
+    pub(crate) async fn take(&mut self, stream: u32, count: usize) -> Vec<u8> {
+        let mut taken = Vec::new();
+        while taken.len() < count {
+            let frame = self.patiently().await.expect("closed");
+            let concerns = frame.stream == stream;
+            assert!(!(concerns && frame.kind == RST_STREAM), "reset");
+            if concerns && frame.kind == DATA {
+                taken.extend_from_slice(&frame.payload);
+            }
+        }
+        taken
+    }
+
+    /// Waits until the server sends nothing more on a stream: `None` for its regular end, else the code of the reset.
+    pub(crate) async fn ended(&mut self, stream: u32) -> Option<u32> {
+        loop {
+            let frame = self.patiently().await.expect("closed");
+            if frame.stream != stream {
+                continue;
+            }
+            match frame.kind {
+                DATA if frame.flags & END_STREAM != 0 => return None,
+                RST_STREAM => return Some(code(&frame.payload)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits until the server closes the connection.
+    pub(crate) async fn closed(&mut self) {
+        while self.patiently().await.is_some() {}
+    }
+
+    /// A value of the server's SETTINGS, which arrive before anything else.
+    pub(crate) fn setting(&self, wanted: u16) -> Option<u32> {
+        let mut found = self.settings.iter().filter(|(id, _)| *id == wanted);
+        found.next_back().map(|(_, value)| *value)
+    }
+
+    async fn patiently(&mut self) -> Option<Frame> {
+        tokio::time::timeout(PATIENCE, self.next_frame())
+            .await
+            .expect("the server said nothing")
+    }
+
+    async fn next_frame(&mut self) -> Option<Frame> {
+        loop {
+            let mut head = [0_u8; 9];
+            self.stream.read_exact(&mut head).await.ok()?;
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+            let mut payload = vec![0; length];
+            self.stream.read_exact(&mut payload).await.ok()?;
+            let frame = Frame {
+                kind: head[3],
+                flags: head[4],
+                stream: u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]),
+                payload,
+            };
+            if frame.kind != SETTINGS {
+                return Some(frame);
+            }
+            if frame.flags & ACK == 0 {
+                for pair in frame.payload.chunks(6) {
+                    let id = u16::from_be_bytes([pair[0], pair[1]]);
+                    self.settings.push((id, code(&pair[2..])));
+                }
+                drop(self.frame(SETTINGS, ACK, 0, &[]).await);
+            }
+        }
     }
 
     /// Resets a stream, as a client does that lost interest.
@@ -96,18 +203,16 @@ impl RawH2 {
 
     async fn read_fate(&mut self, wanted: u32) -> Fate {
         loop {
-            let mut head = [0_u8; 9];
-            if self.stream.read_exact(&mut head).await.is_err() {
+            let Some(Frame {
+                kind,
+                stream,
+                payload,
+                ..
+            }) = self.next_frame().await
+            else {
                 return Fate::Closed;
-            }
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
-            let stream = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
-            let mut payload = vec![0; length];
-            if self.stream.read_exact(&mut payload).await.is_err() {
-                return Fate::Closed;
-            }
-            match head[3] {
-                SETTINGS if head[4] & 1 == 0 => drop(self.frame(SETTINGS, 1, 0, &[]).await),
+            };
+            match kind {
                 GOAWAY if payload[4..8] != [0; 4] => return Fate::GoneAway(code(&payload[4..8])),
                 HEADERS if stream == wanted => return Fate::Answered(status(&payload)),
                 RST_STREAM if stream == wanted => return Fate::Reset(code(&payload)),

@@ -7,7 +7,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -186,9 +186,14 @@ impl Site {
 
     /// Starts the program and waits until it says that it is ready.
     pub(crate) async fn run(&mut self) {
+        self.run_with(portcullis()).await;
+    }
+
+    /// The same, by a command that becomes the program when `run` is added to it.
+    pub(crate) async fn run_with(&mut self, mut program: Command) {
         assert!(self.process.is_none(), "the site runs already");
         self.log.lock().clear();
-        let mut child = portcullis()
+        let mut child = program
             .arg("run")
             .current_dir(self.folder())
             .stdout(Stdio::null())

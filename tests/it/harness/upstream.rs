@@ -345,9 +345,17 @@ fn hostile() -> Response<Body> {
     response.body(full("hostile")).unwrap()
 }
 
+/// RFC 6455 section 4.2.2.
+fn proof(key: &HeaderValue) -> String {
+    let text = [key.as_bytes(), b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"].concat();
+    let sha1 = &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY;
+    data_encoding::BASE64.encode(aws_lc_rs::digest::digest(sha1, &text).as_ref())
+}
+
 /// Answers 101 and echoes bytes from then on.
 fn upgraded(request: &mut Request<Incoming>) -> Response<Body> {
     let protocol = request.headers()[http::header::UPGRADE].clone();
+    let asked = request.headers().clone();
     let upgrade = hyper::upgrade::on(request);
     tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
@@ -359,10 +367,15 @@ fn upgraded(request: &mut Request<Incoming>) -> Response<Body> {
             }
         }
     });
-    Response::builder()
+    let mut answer = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
         .header(http::header::CONNECTION, "upgrade")
-        .header(http::header::UPGRADE, protocol)
-        .body(full(""))
-        .unwrap()
+        .header(http::header::UPGRADE, protocol);
+    if let Some(key) = asked.get(http::header::SEC_WEBSOCKET_KEY) {
+        answer = answer.header(http::header::SEC_WEBSOCKET_ACCEPT, proof(key));
+    }
+    if let Some(protocols) = asked.get(http::header::SEC_WEBSOCKET_PROTOCOL) {
+        answer = answer.header(http::header::SEC_WEBSOCKET_PROTOCOL, protocols);
+    }
+    answer.body(full("")).unwrap()
 }

@@ -1,8 +1,10 @@
-//! The request path without a network, for `benches/request_path.rs`; nothing else may use it.
+//! The request path without a network, for the programs in `benches/`; nothing else may use it.
 //!
 //! Every part is the real one, opened as the server opens it: plan, sessions, policies, audit log. The steps are those of
 //! `gateway::respond`, in their order, up to the request that would go to the upstream; that request is made and dropped,
 //! and an answer of 1 KiB is recorded in its place.
+
+pub mod growth;
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -12,7 +14,8 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 
-use crate::audit::AnsweredBy;
+use crate::audit::tree::{FullTile, Tree, leaf_hash};
+use crate::audit::{AnsweredBy, RequestEntry, Told, Verdict};
 use crate::authn::cookie::Presented;
 use crate::authn::people::NewPerson;
 use crate::authn::session::live::SignInOrigin;
@@ -22,12 +25,12 @@ use crate::authn::{Authn, Method, Principal};
 use crate::authz::{AccessRequest, Action, Caller, Circumstances, Permit, Target};
 use crate::base::{Clock, Facts, Host, Peer, RequestId, TlsFacts};
 use crate::gateway::identity::statements;
-use crate::gateway::record::{Record, admission};
+use crate::gateway::record::{Record, admission, who};
 use crate::keys::random;
 use crate::limit;
 use crate::message::cookie::Found;
 use crate::message::{Body, CleanRequest, forwarded, security};
-use crate::plan::{Compiled, Plan};
+use crate::plan::{Compiled, Plan, RequestContext};
 use crate::route::Route;
 use crate::server::core::Core;
 use crate::store::User;
@@ -61,6 +64,24 @@ pub struct Known {
     facts: Facts,
 }
 
+/// What the log is told of a request that has ended.
+#[derive(Debug, Clone)]
+pub struct Entry(Box<RequestEntry>);
+
+/// The log's Merkle tree by itself, in memory.
+#[derive(Debug, Default)]
+pub struct Leaves {
+    tree: Tree,
+    full: Vec<FullTile>,
+}
+
+impl Leaves {
+    /// Hashes `line` and adds it.
+    pub fn add(&mut self, line: &[u8]) {
+        self.tree.push(leaf_hash(line), &mut self.full);
+    }
+}
+
 /// An installation with one person, who is signed in on every host.
 #[derive(Debug)]
 pub struct Site {
@@ -91,11 +112,11 @@ impl Site {
             version: "1.3",
             cipher: "TLS_AES_256_GCM_SHA384",
         };
-        let peer = Peer {
-            address: "198.51.100.7:50000".parse()?,
-            local: "192.0.2.80:443".parse()?,
-            tls: Some(tls),
-        };
+        let peer = Peer::new(
+            "198.51.100.7:50000".parse()?,
+            "192.0.2.80:443".parse()?,
+            Some(tls),
+        );
         Ok(Self {
             core,
             plan,
@@ -134,9 +155,10 @@ impl Site {
     /// When it is refused, which no request of [`Site::ask`] should be.
     pub fn serve(&self, ask: Ask, memory: Memory) -> Result<(), Failure> {
         let (Ask(request), plan) = (ask, &*self.plan);
-        let facts = self.facts(request.headers());
+        let cx = RequestContext::new(self.facts(request.headers()), Arc::clone(&self.plan));
+        let facts = &cx.facts;
         let slot = self.core.audit.reserve()?;
-        let mut record = Record::open(slot, &request, &facts, plan, self.core.ledger.clone());
+        let mut record = Record::open(slot, &request, facts, plan, self.core.ledger.clone());
         let mut request = CleanRequest::admit(request, &facts.peer, &plan.message)?;
         record.admitted_message(&request, request.path());
         plan.limits.admit_address(facts.client).map_err(refused)?;
@@ -149,7 +171,7 @@ impl Site {
         request
             .settle_upgrade(&route.upgrades, &route.websocket_origins)
             .map_err(refused)?;
-        let authn = self.authenticate(request.headers(), request.host(), route, &facts)?;
+        let authn = self.authenticate(request.headers(), request.host(), route, facts)?;
         record.identified(&authn);
         let caller = limit::Caller {
             address: facts.client,
@@ -159,19 +181,14 @@ impl Site {
         plan.limits
             .admit_to_route(route.rate_limit.as_deref(), caller)
             .map_err(refused)?;
-        let asked = question(&authn, route, &request, &facts);
+        let asked = question(&authn, route, &request, facts);
         let decision = match memory {
             Memory::Used => plan.policies.decide(&asked),
             Memory::Bypassed => plan.policies.decide_afresh(&asked),
         };
         record.decided(&decision);
         let permit = decision.into_permit().map_err(refused)?;
-        self.carry(
-            request,
-            (authn.principal(), &permit),
-            (route, &facts),
-            record,
-        )
+        self.carry(request, (authn.principal(), &permit), (route, &cx), record)
     }
 
     /// The first step alone: what is malformed is refused, the rest has one reading.
@@ -231,33 +248,81 @@ impl Site {
         decision.into_permit().is_ok()
     }
 
+    /// The entry of a request that was served, as it is handed to the log's writer.
+    #[must_use]
+    pub fn entry(&self, known: &Known) -> Entry {
+        let Known {
+            request,
+            route,
+            authn,
+            facts,
+        } = known;
+        let decision = self
+            .plan
+            .policies
+            .decide(&question(authn, route, request, facts));
+        let header = |name| request.headers().get(name)?.to_str().ok();
+        let tls = facts.peer.tls.as_ref();
+        Entry(Box::new(RequestEntry {
+            id: facts.id,
+            received: facts.now,
+            decided: Some(facts.now),
+            first_byte: Some(facts.now),
+            ended: facts.now,
+            client: facts.client,
+            peer: facts.peer.ip(),
+            tls: tls.map(|tls| (tls.version, tls.cipher)),
+            who: authn.principal().map(|principal| who(principal)),
+            host: Some(request.host().as_str().to_owned()),
+            route: Some(route.name.clone()),
+            method: request.method().as_str().to_owned(),
+            protocol: "1.1",
+            path: Some(Told::clear(request.path())),
+            query: request.target().query().map(Told::clear),
+            user_agent: header("user-agent").map(str::to_owned),
+            verdict: Verdict::Allow,
+            policies: decision.policies().to_vec(),
+            reason: decision.reason(),
+            probe: None,
+            answered_by: AnsweredBy::Upstream,
+            upstream: Some(("behind".to_owned(), "http://127.0.0.1:3000".to_owned())),
+            status: StatusCode::OK.as_u16(),
+            request_bytes: 0,
+            response_bytes: ANSWER_BYTES,
+            config_hash: Arc::clone(&self.plan.config_hash),
+            policy_hash: Arc::clone(&self.plan.policy_hash),
+        }))
+    }
+
+    /// Renders and seals the line of an entry, which is the writer's work; nothing is written.
+    ///
+    /// # Errors
+    /// When the person's key cannot be had.
+    pub fn seal(&self, Entry(entry): Entry, number: u64) -> Result<Vec<u8>, Failure> {
+        Ok(self.core.audit.line_of(entry, number)?)
+    }
+
     /// What follows a decision: identity, journal, the request for the upstream, the entry.
     fn carry(
         &self,
         request: CleanRequest,
         (principal, permit): (Option<&Arc<Principal>>, &Permit),
-        (route, facts): (&Route, &Facts),
+        (route, cx): (&Route, &RequestContext),
         mut record: Record,
     ) -> Result<(), Failure> {
-        let plan = &*self.plan;
+        let RequestContext { facts, plan, .. } = cx;
         let group = Arc::clone(plan.upstream_of(route).ok_or("no upstream")?);
         let destination = Destination {
             group: &group,
             preserve_host: route.preserve_host,
-            statements: statements(
-                &self.core.assertions,
-                principal,
-                route,
-                plan,
-                (facts.id, facts.now),
-            )?,
+            statements: statements(&self.core.assertions, principal, route, cx)?,
             ended: principal.map(|principal| principal.session.cancelled.clone()),
         };
         let admitted = record
             .admit(admission(permit, route, &request, facts))
             .now_or_never();
         let receipt = admitted.ok_or("the journal made the request wait")??;
-        let onward = request.onward(facts.client, &plan.message);
+        let onward = request.onward(facts.client, &facts.peer, &plan.message);
         drop(UpstreamRequest::build(onward, permit, receipt, destination));
         record.carried(&group.name, Some("http://127.0.0.1:3000"), None);
         record.answered(StatusCode::OK.as_u16(), AnsweredBy::Upstream);

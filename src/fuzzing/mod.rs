@@ -2,10 +2,16 @@
 //!
 //! Each takes bytes as a stranger would send them, and asserts what must hold whatever they are.
 
+mod wire;
+
+pub use wire::{chunked, wire};
+
 use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Uri, Version};
 
+use crate::authz::load;
 use crate::base::{Authority, Host, Origin, Peer, TlsFacts};
+use crate::config::{self, Problems, Source};
 use crate::message::cookie::{self, OwnCookies};
 use crate::message::forwarded::client_address;
 use crate::message::target::check_path;
@@ -13,9 +19,20 @@ use crate::message::{Body, CleanRequest, Oddities, Rules};
 
 /// A request head as on the wire: admitted or refused, and clean when admitted.
 pub fn admit_request(data: &[u8]) {
-    let Some(request) = read_head(data) else {
+    if let Some(request) = read_head(data) {
+        admitted_is_clean(request);
+    }
+}
+
+/// A request as HTTP/2 carries it: `METHOD URI` on the first line, then a field per line.
+pub fn admit_http2(data: &[u8]) {
+    let Some(request) = read_http2(data) else {
         return;
     };
+    admitted_is_clean(request);
+}
+
+fn admitted_is_clean(request: Request<Body>) {
     let rules = Rules::default();
     let Some(peer) = peer() else { return };
     let sent = request.uri().clone();
@@ -33,10 +50,43 @@ pub fn admit_request(data: &[u8]) {
             .keys()
             .all(|name| !rules.reserved.contains(name.as_str()))
     );
-    let onward = clean.onward(peer.ip(), &rules);
+    let onward = clean.onward(peer.ip(), &peer, &rules);
     assert!(!onward.headers.contains_key("connection"));
     assert!(!onward.headers.contains_key("transfer-encoding"));
     assert_eq!(onward.headers.get_all("x-forwarded-for").iter().count(), 1);
+}
+
+/// A configuration file: everything wrong with it is told, at places that can be shown.
+pub fn configuration(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    // A file that it names is opened; devices would wait for somebody to type.
+    if text.contains("include") || text.contains("file") || text.contains('~') {
+        return;
+    }
+    let mut problems = Problems::new();
+    let made = config::compile(
+        Source::new("portcullis.toml", text),
+        std::path::Path::new("/nonexistent"),
+        &mut problems,
+    );
+    assert!(made.is_some() || problems.has_errors());
+    problems.render(false);
+    problems.to_json();
+}
+
+/// A file of policies: parsed, validated, and what is wrong is told at places that can be shown.
+pub fn policies(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let mut problems = Problems::new();
+    let rules = load::parse(&[Source::new("p.cedar", text)], &mut problems);
+    let passed = load::validate(&rules, &mut problems);
+    assert!(passed || problems.has_errors());
+    problems.render(false);
+    problems.to_json();
 }
 
 /// A host name, authority or origin: printing what was read and reading it again gives the same.
@@ -124,15 +174,36 @@ pub fn route_path(data: &[u8]) {
 }
 
 fn peer() -> Option<Peer> {
-    Some(Peer {
-        address: "198.51.100.7:50000".parse().ok()?,
-        local: "192.0.2.80:443".parse().ok()?,
-        tls: Some(TlsFacts {
-            server_name: Host::parse("app.example").ok()?,
-            version: "1.3",
-            cipher: "TLS_AES_128_GCM_SHA256",
-        }),
-    })
+    let tls = TlsFacts {
+        server_name: Host::parse("app.example").ok()?,
+        version: "1.3",
+        cipher: "TLS_AES_128_GCM_SHA256",
+    };
+    let (address, local) = ("198.51.100.7:50000", "192.0.2.80:443");
+    Some(Peer::new(
+        address.parse().ok()?,
+        local.parse().ok()?,
+        Some(tls),
+    ))
+}
+
+fn read_http2(data: &[u8]) -> Option<Request<Body>> {
+    let mut lines = data.split(|byte| *byte == b'\n');
+    let first = lines.next()?;
+    let (method, target) = std::str::from_utf8(first).ok()?.split_once(' ')?;
+    let mut request = Request::new(Body::Empty);
+    *request.method_mut() = Method::from_bytes(method.as_bytes()).ok()?;
+    *request.uri_mut() = target.parse::<Uri>().ok()?;
+    *request.version_mut() = Version::HTTP_2;
+    for line in lines {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let (name, value) = line.split_at_checked(colon)?;
+        let value = value.strip_prefix(b":")?.trim_ascii();
+        let name = HeaderName::from_lowercase(name).ok()?;
+        let headers = request.headers_mut();
+        headers.append(name, HeaderValue::from_bytes(value).ok()?);
+    }
+    Some(request)
 }
 
 /// Reads a head as hyper does, body left out.
@@ -166,12 +237,17 @@ mod tests {
     #[test]
     fn the_committed_corpora_hold() {
         type Target = (&'static str, fn(&[u8]));
-        let targets: [Target; 5] = [
+        let targets: [Target; 10] = [
             ("admit_request", super::admit_request),
             ("host", super::host),
             ("forwarded", super::forwarded),
             ("cookie", super::cookie),
             ("route_path", super::route_path),
+            ("wire", super::wire),
+            ("chunked", super::chunked),
+            ("admit_http2", super::admit_http2),
+            ("configuration", super::configuration),
+            ("policies", super::policies),
         ];
         for (name, target) in targets {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
