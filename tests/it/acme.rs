@@ -350,7 +350,7 @@ async fn a_wrong_token_is_not_found_and_reaches_nothing() {
         ("GET /.well-known/acme-challenge/wrong", "evil.example", 404),
         ("POST /.well-known/acme-challenge/wrong", "app.test", 403),
         ("GET /.well-known/acme-challenge/../x", "app.test", 400),
-        ("GET /.well-known/acme-challenge%2fwrong", "app.test", 400),
+        ("GET /.well-known/acme-challenge%2fwrong", "app.test", 308),
         ("GET /.well-known/acme-challenges/wrong", "app.test", 308),
     ];
     for (start, host, expected) in rows {
