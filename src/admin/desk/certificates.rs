@@ -65,8 +65,9 @@ impl Certificates {
             .status()
             .into_iter()
             .map(|status| told(status, now));
-        let loaded = self.in_force.list().into_iter();
-        let other = loaded
+        let in_force = self.in_force.list();
+        let other = in_force
+            .iter()
             .filter(|loaded| loaded.origin != Origin::Acme)
             .map(served);
         obtained.chain(other).collect()
@@ -85,7 +86,7 @@ fn told(status: Status, now: Timestamp) -> Certificate {
     }
 }
 
-fn served(loaded: Loaded) -> Certificate {
+fn served(loaded: &Loaded) -> Certificate {
     Certificate {
         names: loaded.names.iter().map(ToString::to_string).collect(),
         source: loaded.origin.word().to_owned(),
