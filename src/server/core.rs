@@ -236,11 +236,15 @@ mod tests {
         [storage]\ndatabase = \"sqlite:data/portcullis.db\"\nmaster_key = { file = \"data/master.key\" }\n\
         [audit]\nfolder = \"data/audit\"\nmin_free = \"1B\"\n";
 
+    /// In a thread of its own: opening waits for the store, which no runtime's thread may.
     fn open(folder: &Path, now: Timestamp) -> Core {
         let file = folder.join("portcullis.toml");
         std::fs::write(&file, TEXT).unwrap();
-        let plan = Plan::load(&file, None).unwrap().plan;
-        Core::open(plan, Clock::Fixed(now)).unwrap()
+        let opening = std::thread::spawn(move || {
+            let plan = Plan::load(&file, None).unwrap().plan;
+            Core::open(plan, Clock::Fixed(now)).unwrap()
+        });
+        opening.join().unwrap()
     }
 
     fn keys(core: &Core, now: Timestamp) -> usize {

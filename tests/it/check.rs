@@ -187,11 +187,8 @@ fn a_start_makes_no_new_master_key_beside_a_database() {
         );
         assert!(!key.exists());
     }
-    write(
-        folder.path(),
-        "data/master.key",
-        &String::from_utf8(kept).unwrap(),
-    );
+    fs::write(&key, kept).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     add("ana@example.com").ok();
 }
 

@@ -153,7 +153,7 @@ async fn an_answer_ends_with_its_session_and_the_entry_says_so() {
     let twin = begin(&site, "twin", "/gated", Some(&browser), false).await;
     assert!(!ends_well(app).await);
     assert_eq!(why(&site, "app", "/gated").await, "session-ended");
-    site.command(&["session", "revoke", "--user", "ada@example.com"])
+    site.command(&["session", "revoke", "--user", "ada@example.com", "--yes"])
         .ok();
     assert!(!ends_well(twin).await);
     assert_eq!(why(&site, "twin", "/gated").await, "session-ended");

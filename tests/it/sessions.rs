@@ -82,8 +82,8 @@ async fn a_session_on_another_device_is_ended_from_the_list() {
     assert_eq!(page.text().matches("name=\"session\"").count(), 2);
     assert_eq!(
         page.text().matches("this one").count(),
-        2,
-        "the badge, and the sentence below"
+        3,
+        "the badge, and the sentences below"
     );
     // The present one stands first, so the other is the last.
     let id = page

@@ -119,6 +119,7 @@ async fn bytes_pass_both_ways_and_the_upstream_sees_an_upgrade_of_our_own() {
 
     h2.data(stream, b"", true).await.unwrap();
     assert_eq!(h2.ended(stream).await, None);
+    drop(h2);
     assert_eq!(site.stop().await, 0);
     let entries = site.entries();
     let of_stream: Vec<_> = entries
@@ -341,7 +342,7 @@ async fn an_ended_session_ends_its_stream() {
     let mut browser = Browser::new(&site);
     browser.sign_in(&site.url("app", "/"), &ada).await;
     let (mut h2, stream) = open(&site, "app", Some(&browser)).await;
-    site.command(&["session", "revoke", "--user", "ada@example.com"])
+    site.command(&["session", "revoke", "--user", "ada@example.com", "--yes"])
         .ok();
     h2.ended(stream).await;
     let reason = entry(&site, "app").await["portcullis.reason"].clone();

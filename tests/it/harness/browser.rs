@@ -136,11 +136,11 @@ fn forms(html: &str) -> Vec<Form> {
         let body = piece.split("</form>").next().unwrap();
         let tag = body.split('>').next().unwrap();
         let mut fields = BTreeMap::new();
-        for input in body
-            .split("<input")
-            .skip(1)
-            .chain(body.split("<button").skip(1))
-        {
+        let inputs = body.split("<input").skip(1);
+        // Of several buttons the test says which one is pressed.
+        let buttons = body.split("<button").skip(1);
+        let pressed = buttons.clone().filter(|_| buttons.clone().count() == 1);
+        for input in inputs.chain(pressed) {
             let tag = input.split('>').next().unwrap().replace('\n', " ");
             let Some(name) = attribute(&tag, "name") else {
                 continue;
