@@ -102,6 +102,18 @@ codes! {
         "Addresses in rate limits, policies and the audit log come from the proxies listed here. A list that covers every address lets every client choose its own.";
     "PC1415", "an app on the portal's host",
         "To a browser, everything on one host and port is one site: a script of this app, or one that somebody smuggles into it, can read and operate the pages for signing in and the account. An app that is not to have that power gets a host of its own. Where every address in `listen` is a loopback address, as in trials, this is not reported.";
+    "PC1420", "a listener's name that is taken",
+        "`default` stands for the addresses in `listen` of [server], also where routes name listeners.";
+    "PC1421", "a listener that serves nothing",
+        "No app names the listener or has one of its labels, and the portal is not served there: every connection to its addresses would be refused.";
+    "PC1422", "an address that cannot be listened on",
+        "A reload opens new addresses before anything else changes. One that is taken, not of this machine, or not permitted refuses the reload, and everything stays as it was.";
+    "PC1430", "a header that a route cannot change",
+        "Headers of one connection and of framing decide where a message ends and who reads it; others are Portcullis' own word to browsers. If a route could set them, a slip in the file would open what they close.";
+    "PC1431", "pages that cannot be admitted",
+        "With `credentials`, a page of a listed origin acts for the person who looks at it. Every page of the internet must not, and browsers refuse the combination as well (Fetch standard, section 3.2). Header names are listed one by one for the same reason.";
+    "PC1432", "an origin without TLS",
+        "A page that came without TLS can be written by whoever is on the way, and it could then read what the route answers.";
     "PC2001", "a policy file cannot be read", "The user that runs Portcullis must be able to read the policies and their tests.";
     "PC2101", "the file is not Cedar", "The text breaks Cedar's grammar at the place shown.";
     "PC2102", "a policy without an id", "Every policy carries @id(\"...\"): the id names the rule in decisions, in the audit log and in tests.";

@@ -11,7 +11,6 @@ const LATER: &[(&str, &str, &str)] = &[
     ("", "service", "service accounts are"),
     ("", "tunnel", "tunnels for TCP and SSH are"),
     ("server", "admin_from", "admin pages are"),
-    ("server", "proxy_protocol", "the PROXY protocol is"),
     ("server.branding", "logo", "an own logo is"),
     ("tls", "client_ca", "client certificates are"),
     ("storage", "password", "PostgreSQL is"),

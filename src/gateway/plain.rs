@@ -19,6 +19,7 @@ const CHALLENGES: &str = "/.well-known/acme-challenge/";
 /// nobody presents is 404: a redirect would let an app behind prove names that are ours to prove.
 pub(crate) fn answer(
     request: &CleanRequest,
+    listener: &str,
     plan: &Plan,
     challenges: &Challenges,
 ) -> Response<Body> {
@@ -30,7 +31,7 @@ pub(crate) fn answer(
         return challenge(challenges.http(request.host(), token));
     }
     if safe
-        && plan.serves(request.host())
+        && plan.serves_on(request.host(), listener)
         && let Some(location) = secure_form(request, plan)
     {
         let mut response = Response::new(Body::Empty);

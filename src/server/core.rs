@@ -257,7 +257,8 @@ mod tests {
         segments
             .map(|segment| std::fs::read(segment.unwrap().path()).unwrap())
             .map(|bytes| {
-                String::from_utf8_lossy(&bytes)
+                String::from_utf8(bytes)
+                    .unwrap()
                     .matches("key.rotated")
                     .count()
             })

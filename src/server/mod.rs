@@ -8,11 +8,16 @@ pub(crate) mod accept;
 pub(crate) mod activity;
 pub(crate) mod connection;
 pub(crate) mod core;
+pub(crate) mod door;
 mod gather;
 mod guard;
 mod housekeeping;
+pub(crate) mod inherited;
 pub(crate) mod listen;
+pub(crate) mod listeners;
 mod loan;
+mod origin;
+pub(crate) mod proxy_header;
 pub(crate) mod reload;
 mod worker;
 
@@ -22,13 +27,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
 use self::accept::Gate;
 use self::core::{Core, OpenCoreError};
-use self::listen::{ListenError, listen};
+use self::inherited::Inherited;
+use self::listeners::{Handed, Listeners, OpenError};
 use self::reload::Reloader;
-use self::worker::{Listeners, Worker};
+use self::worker::Worker;
 use crate::acme::{Keeper, KeeperError};
 use crate::admin::socket::{ControlSocket, SocketError};
 use crate::audit::{Action, Actor, SecurityEvent};
@@ -48,8 +55,8 @@ pub(crate) enum StartError {
     Config(Problems),
     #[error(transparent)]
     Core(#[from] OpenCoreError),
-    #[error("cannot listen: {0}")]
-    Listen(#[from] ListenError),
+    #[error(transparent)]
+    Listen(#[from] OpenError),
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] tls::server::TlsSetupError),
     #[error(transparent)]
@@ -67,50 +74,58 @@ pub(crate) struct Server {
     tls: Arc<tls::Server>,
     reloader: Arc<Reloader>,
     keeper: Arc<Keeper>,
-    secure: Vec<Vec<TcpListener>>,
-    plain: Vec<Vec<TcpListener>>,
+    listeners: Arc<Listeners>,
+    inboxes: Vec<UnboundedReceiver<Handed>>,
     operations: TcpListener,
+    tasks: Tasks,
     socket: ControlSocket,
     warnings: Problems,
 }
 
 impl Server {
-    /// Reads the configuration at `path`, opens everything it names, and listens. Blocks.
+    /// Reads the configuration at `path`, opens everything it names, and listens. Blocks. What the service manager
+    /// opened already is among `inherited`.
     ///
     /// # Errors
     /// [`StartError`]; nothing stays open.
-    pub(crate) fn open(path: PathBuf, clock: Clock) -> Result<Self, StartError> {
+    pub(crate) fn open(
+        path: PathBuf,
+        inherited: Inherited,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
         let Compiled { plan, mut warnings } =
             Plan::load(&path, None).map_err(StartError::Config)?;
         let tls = Arc::new(tls_server(&plan, clock, &mut warnings)?);
-        let count = workers(&plan);
-        let server = &plan.config.server;
         crate::store::DataFolder::open_or_create(plan.config.data_folder())
             .map_err(OpenCoreError::from)?;
-        let open = |addresses: &[SocketAddr]| {
-            addresses
-                .iter()
-                .map(|address| listen(*address, count))
-                .collect::<Result<_, _>>()
-        };
-        let (secure, plain) = (open(&server.listen)?, open(&server.http_redirect)?);
-        let operations = listen(plan.config.telemetry.operations.value, 1)?;
-        let operations = operations
-            .into_iter()
-            .next()
-            .ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
+        let tasks = Tasks::new();
+        let (listeners, inboxes) = Listeners::open(
+            &plan.config,
+            Arc::clone(&tls),
+            inherited,
+            tasks.draining().clone(),
+            workers(&plan),
+        )?;
+        let listeners = Arc::new(listeners);
+        let operations = listeners.operations(plan.config.telemetry.operations.value)?;
         let core = Arc::new(Core::open(plan, clock)?);
         let keeper = Arc::new(Keeper::open(core.keeper_parts(&tls))?);
         let socket = ControlSocket::open(&core.plan.load().config.server.admin_socket)?;
-        let reloader = Arc::new(Reloader::new(path, Arc::clone(&core), Arc::clone(&tls)));
+        let reloader = Arc::new(Reloader::new(
+            path,
+            Arc::clone(&core),
+            Arc::clone(&tls),
+            Arc::clone(&listeners),
+        ));
         Ok(Self {
             core,
             tls,
             reloader,
             keeper,
-            secure,
-            plain,
+            listeners,
+            inboxes,
             operations,
+            tasks,
             socket,
             warnings,
         })
@@ -130,15 +145,9 @@ impl Server {
 
     /// Where the listeners really are; port 0 in the configuration means any.
     pub(crate) fn addresses(&self) -> Addresses {
-        let of = |groups: &[Vec<TcpListener>]| {
-            groups
-                .iter()
-                .filter_map(|group| group.first()?.local_addr().ok())
-                .collect()
-        };
         Addresses {
-            secure: of(&self.secure),
-            plain: of(&self.plain),
+            secure: self.listeners.addresses(true),
+            plain: self.listeners.addresses(false),
             operations: self.operations.local_addr().ok(),
         }
     }
@@ -153,27 +162,26 @@ impl Server {
             tls,
             reloader,
             keeper,
-            secure,
-            plain,
+            inboxes,
             operations,
+            tasks,
             socket,
             ..
         } = self;
         let plan = core.plan.load_full();
-        let tasks = Tasks::new();
         let finished = CancellationToken::new();
         let gate = Gate::new(
             plan.config.server.max_connections,
             plan.config.server.max_connections_per_address,
+            core.ledger.metrics.connections_refused.clone(),
         );
         let worker = Worker {
             shared: Arc::new(shared(&core, &tls)),
-            tls: Arc::clone(&tls),
             gate,
             tasks: tasks.clone(),
             finished: finished.clone(),
         };
-        let threads = worker.start_all(Listeners::spread(secure, plain))?;
+        let threads = worker.start_all(inboxes)?;
         let now = core.ledger.clock.now();
         core.audit
             .record(SecurityEvent::new(now, Action::ServerStarted).by(Actor::System));
@@ -232,7 +240,7 @@ fn shared(core: &Core, tls: &tls::Server) -> Shared {
             Arc::clone(&core.assertions),
             Arc::clone(&core.ledger.metrics),
         ),
-        challenges: Arc::clone(tls.challenges()),
+        challenges: Arc::clone(tls.certificates().challenges()),
         ledger: core.ledger.clone(),
     }
 }

@@ -66,6 +66,7 @@ pub(crate) struct Metrics {
     pub(crate) connections: Gauge,
     pub(crate) connections_refused: Counter,
     pub(crate) handshake_failures: Counter,
+    pub(crate) proxy_headers_refused: Counter,
     pub(crate) panics: Counter,
     pub(crate) sessions_active: Gauge,
     pub(crate) streams_active: Gauge,
@@ -95,6 +96,7 @@ impl Metrics {
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             handshake_failures: Counter::default(),
+            proxy_headers_refused: Counter::default(),
             panics: Counter::default(),
             sessions_active: Gauge::default(),
             streams_active: Gauge::default(),
@@ -147,6 +149,11 @@ impl Metrics {
             "portcullis_handshake_failures",
             "TLS handshakes that failed",
             self.handshake_failures.clone(),
+        );
+        registry.register(
+            "portcullis_proxy_headers_refused",
+            "Connections of load balancers closed because their PROXY header was missing, wrong or late",
+            self.proxy_headers_refused.clone(),
         );
         registry.register(
             "portcullis_panics",

@@ -229,7 +229,7 @@ impl Keeper {
         let means = Means {
             id,
             settings,
-            challenges: self.parts.tls.challenges(),
+            challenges: self.parts.tls.certificates().challenges(),
             replaces: replaces.as_ref(),
         };
         let mut records = Vec::new();

@@ -4,7 +4,9 @@
 //! is reported which only follows from an earlier finding.
 
 mod acme;
+mod answers;
 mod groups;
+mod listeners;
 mod routes;
 mod values;
 
@@ -21,8 +23,10 @@ pub(crate) const DEFAULT_TENANT: &str = "default";
 pub(super) fn complete(config: &mut Config, root: &Node, problems: &mut Problems) {
     routes::complete(config, root, problems);
     upstreams(config, root, problems);
+    listeners::check(config, root, problems);
     values::check(config, root, problems);
     acme::check(config, root, problems);
+    answers::check(config, root, problems);
     groups::check(&config.groups, problems);
     if !config.storage.master_key.at().is_written() {
         super::check_mode(&config.storage.master_key, &At::nowhere(), problems);

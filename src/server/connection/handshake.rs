@@ -21,10 +21,11 @@ const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 /// TLS record: fatal alert `no_application_protocol` (RFC 7301 section 3.2).
 const NO_APPLICATION_PROTOCOL: [u8; 7] = [21, 3, 3, 0, 2, 2, 120];
 
-/// Shakes hands with a client; nothing here limits how long that takes.
+/// Shakes hands with a client that asks for a name that `knows` knows; nothing here limits how long that takes.
 pub(super) async fn handshake(
     socket: TcpStream,
     tls: &tls::Server,
+    knows: impl Fn(&Host) -> bool,
 ) -> Result<(TlsStream<TcpStream>, TlsFacts), End> {
     let mut start = LazyConfigAcceptor::new(Acceptor::default(), socket)
         .await
@@ -36,7 +37,7 @@ pub(super) async fn handshake(
         .client_hello()
         .server_name()
         .and_then(|name| Host::parse(name).ok())
-        .filter(|name| tls.certificates().covers(name));
+        .filter(|name| tls.certificates().covers(name) && knows(name));
     let Some(server_name) = name else {
         alert(&mut start.io, &UNRECOGNIZED_NAME).await;
         return Err(End::UnknownName);
@@ -74,7 +75,7 @@ async fn prove(mut start: StartHandshake<TcpStream>, tls: &tls::Server) -> End {
         .filter(|_| challenge::asks_alone(&hello))
         .and_then(|name| Host::parse(name).ok());
     let presented = host.and_then(|host| {
-        let config = tls.challenges().tls(&host)?;
+        let config = tls.certificates().challenges().tls(&host)?;
         Some((host, config))
     });
     let Some((host, config)) = presented else {

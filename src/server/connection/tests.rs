@@ -9,6 +9,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
+use ipnet::IpNet;
 use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -22,13 +23,13 @@ use crate::config::Profile;
 use crate::message::Body;
 use crate::message::body::read_at_most;
 use crate::server::accept::{Gate, accept_loop};
+use crate::server::door::{Door, Entrance};
 use crate::tasks::Tasks;
-use crate::tls;
 use crate::tls::testing::{BOTH, TestPki};
 use crate::upstream::testing::{HELLO, Scripted, Step, group, upgrade};
 use crate::upstream::{Pools, TunnelEnd};
 
-const HOST: &str = "app.localhost";
+pub(super) const HOST: &str = "app.localhost";
 
 fn rules() -> Rules {
     Rules {
@@ -48,11 +49,11 @@ fn rules() -> Rules {
 }
 
 /// A running server that records how its connections ended.
-struct Site {
-    pki: TestPki,
-    address: SocketAddr,
-    tasks: Tasks,
-    gate: Arc<Gate>,
+pub(super) struct Site {
+    pub(super) pki: TestPki,
+    pub(super) address: SocketAddr,
+    pub(super) tasks: Tasks,
+    pub(super) gate: Arc<Gate>,
     ends: Arc<Mutex<Vec<&'static str>>>,
 }
 
@@ -62,23 +63,43 @@ impl Site {
         S: Fn(Request<Incoming>, Arc<Peer>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
+        Self::behind(&[], secure, service).await
+    }
+
+    /// Behind load balancers in these networks.
+    pub(super) async fn behind<S, F>(balancers: &[IpNet], secure: bool, service: S) -> Self
+    where
+        S: Fn(Request<Incoming>, Arc<Peer>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
         let pki = TestPki::new();
         let tls = secure.then(|| Arc::new(pki.server(Profile::Intermediate, BOTH, &[HOST])));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (tasks, gate) = (Tasks::new(), Gate::new(100, 3));
+        let (tasks, gate) = (Tasks::new(), Gate::new(100, 3, Default::default()));
+        let door = Door {
+            name: None,
+            tls,
+            balancers: balancers.to_vec(),
+        };
+        let entrance = Entrance::new(Arc::new(door), tasks.draining().child_token());
         let ends = Arc::<Mutex<Vec<_>>>::default();
         let (inner, log) = (tasks.clone(), Arc::clone(&ends));
         let handler = move |accepted| {
-            let (tls, tasks, log) = (tls.clone(), inner.clone(), Arc::clone(&log));
+            let (tasks, log) = (inner.clone(), Arc::clone(&log));
             let service = service.clone();
             async move {
-                let tls: Option<&tls::Server> = tls.as_deref();
-                let end = serve(accepted, tls, &rules(), &tasks, service).await;
+                let end = serve(accepted, |_name| true, &rules(), &tasks, service).await;
                 log.lock().push(name(&end));
             }
         };
-        let accepting = accept_loop(listener, Arc::clone(&gate), tasks.clone(), handler);
+        let accepting = accept_loop(
+            listener,
+            entrance,
+            Arc::clone(&gate),
+            tasks.clone(),
+            handler,
+        );
         tasks.spawn("accept", accepting);
         Self {
             pki,
@@ -101,7 +122,7 @@ impl Site {
             .await
     }
 
-    async fn ended(&self, expected: &[&str]) {
+    pub(super) async fn ended(&self, expected: &[&str]) {
         for _ in 0..400 {
             if *self.ends.lock() == expected {
                 return;
@@ -116,7 +137,7 @@ impl Site {
     clippy::disallowed_methods,
     reason = "the test is the client, whom egress rules do not concern"
 )]
-async fn client(address: SocketAddr) -> TcpStream {
+pub(super) async fn client(address: SocketAddr) -> TcpStream {
     TcpStream::connect(address).await.unwrap()
 }
 
@@ -124,6 +145,8 @@ fn name(end: &End) -> &'static str {
     match end {
         End::Closed => "closed",
         End::Idle => "idle",
+        End::Unannounced(_) => "unannounced",
+        End::Crowded => "crowded",
         End::UnknownName => "unknown-name",
         End::Proved(_) => "proved",
         End::NothingToProve => "nothing-to-prove",
@@ -146,7 +169,7 @@ async fn hello(_request: Request<Incoming>, peer: Arc<Peer>) -> Response<Body> {
     Response::new(tls.into())
 }
 
-async fn text(response: Response<Incoming>) -> Bytes {
+pub(super) async fn text(response: Response<Incoming>) -> Bytes {
     read_at_most(response.into_body().into(), 1 << 20)
         .await
         .unwrap()

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::internal_ca::InternalCa;
 pub(crate) use super::lint::{Finding, Loaded, Name, Origin};
-use super::{Shelf, lint};
+use super::{Challenges, Shelf, lint};
 use crate::base::{Clock, Host, Timestamp};
 use crate::config::Profile;
 
@@ -56,6 +56,8 @@ pub(crate) struct Certificates {
     table: ArcSwap<Table>,
     /// What the table was made from, and the files' state at that time.
     origin: Mutex<(Wanted, Stamp)>,
+    /// What every listener answers while an authority checks a name.
+    challenges: Arc<Challenges>,
 }
 
 type Stamp = Vec<Option<(SystemTime, u64)>>;
@@ -82,6 +84,7 @@ impl Certificates {
         let certificates = Self {
             table: ArcSwap::from_pointee(table),
             origin: Mutex::new((wanted, stamp)),
+            challenges: Arc::default(),
         };
         Ok((certificates, warnings))
     }
@@ -148,6 +151,11 @@ impl Certificates {
     /// The certificates in force, for lists and metrics.
     pub(crate) fn list(&self) -> Vec<Loaded> {
         self.table.load().list.clone()
+    }
+
+    /// What is answered, by every listener, while an authority checks a name.
+    pub(crate) const fn challenges(&self) -> &Arc<Challenges> {
+        &self.challenges
     }
 
     /// Where obtained certificates are put for the table to serve.

@@ -16,7 +16,7 @@ use rustls::ticketer::TicketRotator;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
-use super::{Certificates, Challenges, provider};
+use super::{Certificates, provider};
 use crate::config::{Profile, Protocols};
 
 const INTERMEDIATE: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
@@ -43,7 +43,6 @@ pub(crate) struct TlsSetupError(#[from] rustls::Error);
 #[derive(Debug)]
 pub(crate) struct Server {
     certificates: Arc<Certificates>,
-    challenges: Arc<Challenges>,
     tickets: Arc<dyn ProducesTickets>,
     current: ArcSwap<ServerConfig>,
 }
@@ -59,7 +58,6 @@ impl Server {
         let config = server_config(profile, protocols, &certificates, &tickets)?;
         Ok(Self {
             certificates,
-            challenges: Arc::default(),
             tickets,
             current: ArcSwap::from_pointee(config),
         })
@@ -78,11 +76,6 @@ impl Server {
 
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
         self.current.load_full()
-    }
-
-    /// What is answered while an authority checks a name.
-    pub(crate) const fn challenges(&self) -> &Arc<Challenges> {
-        &self.challenges
     }
 
     pub(crate) const fn certificates(&self) -> &Arc<Certificates> {

@@ -186,7 +186,9 @@ impl Site {
 
     /// Starts the program and waits until it says that it is ready.
     pub(crate) async fn run(&mut self) {
-        self.run_with(portcullis()).await;
+        let mut program = portcullis();
+        program.stdout(Stdio::null());
+        self.run_with(program).await;
     }
 
     /// The same, by a command that becomes the program when `run` is added to it.
@@ -196,7 +198,6 @@ impl Site {
         let mut child = program
             .arg("run")
             .current_dir(self.folder())
-            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
