@@ -103,6 +103,7 @@ fn refused(error: &StartError, globals: &Globals) -> Failure {
         StartError::Core(_)
         | StartError::Tls(_)
         | StartError::Socket(_)
+        | StartError::Certificates(_)
         | StartError::Process(_) => Failure::cannot(chain(error)),
     }
 }

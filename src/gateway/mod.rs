@@ -46,6 +46,7 @@ use crate::portal::{Assertions, Portal};
 use crate::route::Route;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
+use crate::tls::Challenges;
 use crate::upstream::request::Destination;
 use crate::upstream::{Forwarded, Group, Pools, Report, UpstreamRequest};
 
@@ -57,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) assertions: Arc<Assertions>,
     pub(crate) portal: Portal,
+    pub(crate) challenges: Arc<Challenges>,
     pub(crate) ledger: Ledger,
 }
 
@@ -211,10 +213,9 @@ impl Gateway {
         record.admitted_message(&request, Portal::told_path(&request, plan));
         plan.limits.admit_address(facts.client)?;
         if facts.peer.tls.is_none() {
-            return Ok(Carried::page(
-                plain::answer(&request, facts.peer.listener(), plan),
-                record,
-            ));
+            let listener = facts.peer.listener();
+            let answer = plain::answer(&request, listener, plan, &self.shared.challenges);
+            return Ok(Carried::page(answer, record));
         }
         let listener = facts.peer.listener();
         if !plan.serves_on(request.host(), listener) {

@@ -36,6 +36,7 @@ use self::inherited::Inherited;
 use self::listeners::{Handed, Listeners, OpenError};
 use self::reload::Reloader;
 use self::worker::Worker;
+use crate::acme::{Keeper, KeeperError};
 use crate::admin::socket::{ControlSocket, SocketError};
 use crate::audit::{Action, Actor, SecurityEvent};
 use crate::base::Clock;
@@ -60,6 +61,8 @@ pub(crate) enum StartError {
     Tls(#[from] tls::server::TlsSetupError),
     #[error(transparent)]
     Socket(#[from] SocketError),
+    #[error(transparent)]
+    Certificates(#[from] KeeperError),
     #[error("the process cannot set itself up: {0}")]
     Process(#[from] io::Error),
 }
@@ -70,6 +73,7 @@ pub(crate) struct Server {
     core: Arc<Core>,
     tls: Arc<tls::Server>,
     reloader: Arc<Reloader>,
+    keeper: Arc<Keeper>,
     listeners: Arc<Listeners>,
     inboxes: Vec<UnboundedReceiver<Handed>>,
     operations: TcpListener,
@@ -105,6 +109,7 @@ impl Server {
         let listeners = Arc::new(listeners);
         let operations = listeners.operations(plan.config.telemetry.operations.value)?;
         let core = Arc::new(Core::open(plan, clock)?);
+        let keeper = Arc::new(Keeper::open(core.keeper_parts(&tls))?);
         let socket = ControlSocket::open(&core.plan.load().config.server.admin_socket)?;
         let reloader = Arc::new(Reloader::new(
             path,
@@ -116,6 +121,7 @@ impl Server {
             core,
             tls,
             reloader,
+            keeper,
             listeners,
             inboxes,
             operations,
@@ -155,6 +161,7 @@ impl Server {
             core,
             tls,
             reloader,
+            keeper,
             inboxes,
             operations,
             tasks,
@@ -169,7 +176,7 @@ impl Server {
             core.ledger.metrics.connections_refused.clone(),
         );
         let worker = Worker {
-            shared: Arc::new(shared(&core)),
+            shared: Arc::new(shared(&core, &tls)),
             gate,
             tasks: tasks.clone(),
             finished: finished.clone(),
@@ -188,6 +195,7 @@ impl Server {
                 core: Arc::clone(&core),
                 tls,
                 reloader,
+                keeper,
                 tasks: tasks.clone(),
                 stop,
             },
@@ -220,7 +228,7 @@ pub(crate) struct Addresses {
 }
 
 /// What all workers have of the core.
-fn shared(core: &Core) -> Shared {
+fn shared(core: &Core, tls: &tls::Server) -> Shared {
     Shared {
         plan: Arc::clone(&core.plan),
         audit: Arc::clone(&core.audit),
@@ -232,6 +240,7 @@ fn shared(core: &Core) -> Shared {
             Arc::clone(&core.assertions),
             Arc::clone(&core.ledger.metrics),
         ),
+        challenges: Arc::clone(tls.certificates().challenges()),
         ledger: core.ledger.clone(),
     }
 }
@@ -251,7 +260,7 @@ fn tls_server(
 ) -> Result<tls::Server, StartError> {
     let now = clock.now();
     let config = &plan.config;
-    let loaded = Wanted::of(config, now)
+    let loaded = Wanted::of(config, Arc::default(), now)
         .map_err(|finding| vec![finding])
         .and_then(|wanted| Certificates::load(wanted, now).map_err(|Rejected(findings)| findings));
     let (certificates, findings) = match loaded {

@@ -79,7 +79,8 @@ impl Reloader {
             tls::setup::report(findings, &plan.config, problems);
             problems.settle();
         };
-        let wanted = Wanted::of(&plan.config, now).map_err(|finding| {
+        let shelf = self.tls.certificates().shelf();
+        let wanted = Wanted::of(&plan.config, shelf, now).map_err(|finding| {
             let mut problems = Problems::new();
             refused(&[finding], &mut problems);
             problems

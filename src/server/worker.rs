@@ -104,7 +104,8 @@ async fn serve(accepted: Accepted, gateway: Gateway, tasks: Tasks) {
             metrics.handshake_failures.inc();
             tracing::debug!(%error, "a TLS handshake failed");
         }
-        End::UnknownName | End::HandshakeTimeout => {
+        End::Proved(host) => tracing::debug!(%host, "an authority saw the proof for a name"),
+        End::UnknownName | End::NothingToProve | End::HandshakeTimeout => {
             metrics.handshake_failures.inc();
         }
         End::HeaderTimeout(peer) => gateway.unparsed(peer, Reason::RequestTimeout, 0),

@@ -51,6 +51,11 @@ pub(crate) struct OfCertificate {
     pub(crate) name: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct OfOrder {
+    pub(crate) outcome: &'static str,
+}
+
 /// Every metric of the process; cheap to share, updated without locks beyond a read lock per family.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -72,6 +77,7 @@ pub(crate) struct Metrics {
     pub(crate) audit_queue_length: Gauge,
     pub(crate) audit_disk_remaining: Gauge,
     certificates: Family<OfCertificate, Gauge>,
+    certificate_orders: Family<OfOrder, Counter>,
     pub(crate) reload_succeeded: Gauge,
     pub(crate) reload_last_success: Gauge<i64, AtomicI64>,
 }
@@ -101,6 +107,7 @@ impl Metrics {
             audit_queue_length: Gauge::default(),
             audit_disk_remaining: Gauge::default(),
             certificates: Family::default(),
+            certificate_orders: Family::default(),
             reload_succeeded: Gauge::default(),
             reload_last_success: Gauge::default(),
         };
@@ -208,6 +215,11 @@ impl Metrics {
             self.certificates.clone(),
         );
         registry.register(
+            "portcullis_certificate_orders",
+            "Attempts to obtain a certificate by outcome",
+            self.certificate_orders.clone(),
+        );
+        registry.register(
             "portcullis_config_reload_last_success",
             "1 when the configuration on disk is the one in force",
             self.reload_succeeded.clone(),
@@ -252,6 +264,13 @@ impl Metrics {
                 name: name.to_owned(),
             })
             .set(not_after);
+    }
+
+    /// `outcome` is `issued`, `renewed` or `failed`.
+    pub(crate) fn certificate_order(&self, outcome: &'static str) {
+        self.certificate_orders
+            .get_or_create(&OfOrder { outcome })
+            .inc();
     }
 
     /// The exposition in OpenMetrics text, content type `application/openmetrics-text; version=1.0.0`.

@@ -21,6 +21,7 @@
 )]
 
 mod access_matrix;
+mod acme;
 mod answer_rules;
 mod apps;
 mod audit_log;

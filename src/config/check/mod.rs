@@ -3,6 +3,7 @@
 //! Runs after every table was read. A table that could not be read still counts as written, so that nothing
 //! is reported which only follows from an earlier finding.
 
+mod acme;
 mod answers;
 mod groups;
 mod listeners;
@@ -24,6 +25,7 @@ pub(super) fn complete(config: &mut Config, root: &Node, problems: &mut Problems
     upstreams(config, root, problems);
     listeners::check(config, root, problems);
     values::check(config, root, problems);
+    acme::check(config, root, problems);
     answers::check(config, root, problems);
     groups::check(&config.groups, problems);
     if !config.storage.master_key.at().is_written() {

@@ -81,6 +81,10 @@ pub(crate) enum End {
     Crowded,
     /// The client asked for a name that no certificate covers, or for none.
     UnknownName,
+    /// An authority saw that a name leads to us (RFC 8737); there is nothing more to such a connection.
+    Proved(Host),
+    /// A proof was asked for that nobody presents.
+    NothingToProve,
     /// The TLS handshake failed.
     Handshake(std::io::Error),
     HandshakeTimeout,

@@ -148,6 +148,8 @@ fn name(end: &End) -> &'static str {
         End::Unannounced(_) => "unannounced",
         End::Crowded => "crowded",
         End::UnknownName => "unknown-name",
+        End::Proved(_) => "proved",
+        End::NothingToProve => "nothing-to-prove",
         End::Handshake(_) => "handshake",
         End::HandshakeTimeout => "handshake-timeout",
         End::HeaderTimeout(_) => "header-timeout",

@@ -6,6 +6,7 @@ pub(crate) mod browser;
 pub(crate) mod ca;
 pub(crate) mod client;
 pub(crate) mod command;
+pub(crate) mod pebble;
 pub(crate) mod people;
 pub(crate) mod pki;
 pub(crate) mod raw_h2;

@@ -1,5 +1,6 @@
 //! A running Portcullis with its own folder, ports, certificate authority and people.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -129,12 +130,16 @@ impl Plan {
     }
 }
 
+/// A port that nobody listens on and that no other caller of this process was given.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        if GIVEN.lock().insert(port) {
+            return port;
+        }
+    }
 }
 
 /// A prepared, and usually running, Portcullis.
