@@ -22,7 +22,7 @@ use super::entry::Admission;
 use crate::base::Timestamp;
 
 /// Format name at the head of a file, followed by the number of entries in the log when it was created.
-const MAGIC: &[u8; 8] = b"PCADMIT1";
+const MAGIC: &[u8; 8] = b"PCADMIT2";
 const HEAD: u64 = 16;
 /// A file is closed when it has this many bytes ...
 const FILE_BYTES: u64 = 4 << 20;
@@ -359,6 +359,12 @@ pub(super) fn leftovers(folder: &Path) -> io::Result<Leftovers> {
         let Some(number) = number else { continue };
         found.next_number = found.next_number.max(number + 1);
         let bytes = std::fs::read(&path)?;
+        let other = |bytes: &[u8]| bytes.len() >= MAGIC.len() && !bytes.starts_with(MAGIC);
+        if other(&bytes) {
+            // Kept: it may hold admissions that only the version which wrote it can read.
+            let why = format!("{} was written by another version", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
         if let Some(since) = log_size_of(&bytes) {
             let admitted: Vec<_> = payloads(&bytes).filter_map(Admitted::decode).collect();
             if !admitted.is_empty() {

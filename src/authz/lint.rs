@@ -8,7 +8,6 @@ use cedar_policy::{ActionConstraint, EntityUid, PrincipalConstraint};
 
 use crate::config::{At, Candidates, Problems, Subject};
 
-use super::pattern::Pattern;
 use super::reads::Reads;
 use super::routes::RouteFacts;
 use super::rule::Rule;
@@ -305,23 +304,30 @@ fn ambiguous(route: &RouteFacts, rules: &[Rule], index: &Index, problems: &mut P
     problem.at(&route.at);
 }
 
-/// Policies see the paths of such a route in lower case.
+/// Policies see the paths of such a route in lower case, so a `forbid` that is written otherwise would forbid nothing.
 fn capitals(route: &RouteFacts, rules: &[Rule], index: &Index, problems: &mut Problems) {
     if !route.ignores_case {
         return;
     }
-    let capital = |reads: &Reads| reads.patterns.iter().any(Pattern::has_capitals);
-    for rule in reaching(route, rules, index, capital) {
+    for rule in reaching(route, rules, index, Reads::asks_path) {
+        let text = rule.policy.to_string();
+        let Some(path) = text.split('"').find(|quoted| is_path_with_capitals(quoted)) else {
+            continue;
+        };
         problems
-            .warning("PC2314")
+            .error("PC2314")
             .message(format!(
-                "`{}` names a path with capitals, which `{}` never has: its server ignores case",
+                "`{}` compares the path with `{path}`, and paths of `{}` have no capitals: its server ignores case",
                 rule.id.as_str(),
                 route.name
             ))
             .help("write the path in lower case, escapes such as `%c3%a4` included")
             .at(&route.at);
     }
+}
+
+fn is_path_with_capitals(text: &str) -> bool {
+    text.starts_with(['/', '*']) && text.contains(char::is_uppercase)
 }
 
 #[cfg(test)]
@@ -437,6 +443,12 @@ mod tests {
         let found = told("/Admin*", &intranet);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].starts_with("PC2314"));
+        let listed = "@id(\"p\") @reason(\"r\") forbid (principal, action, resource is Route) when { [\"/Secret\"].contains(context.request.path) };";
+        let found = findings(listed, std::slice::from_ref(&intranet), &names);
+        assert!(
+            found.iter().any(|one| one.starts_with("PC2314")),
+            "{found:?}"
+        );
     }
 
     #[test]

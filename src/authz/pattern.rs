@@ -33,15 +33,6 @@ impl Pattern {
             parts: vec![text.to_owned()],
         }
     }
-
-    /// `true` when no text in lower case matches.
-    pub(crate) fn has_capitals(&self) -> bool {
-        self.parts
-            .iter()
-            .flat_map(|part| part.chars())
-            .any(char::is_uppercase)
-    }
-
     /// Leftmost matching of the parts is enough, because every wildcard admits any text.
     pub(crate) fn matches(&self, text: &str) -> bool {
         let [first, middle @ .., last] = self.parts.as_slice() else {

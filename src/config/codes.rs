@@ -131,7 +131,7 @@ codes! {
     "PC2311", "a policy forbids without saying why", "The person who is refused reads @reason. Without it they only learn that they were refused.";
     "PC2312", "a permit for everyone", "A permit that names neither who, nor what, nor where opens every app to everyone who signed in.";
     "PC2313", "paths that a server may read differently", "The route admits kinds of paths that servers understand differently (`path_allows`), and a policy decides by path. Check that the server reads such paths as the policy does.";
-    "PC2314", "a path with capitals where case does not count", "The servers of the route's upstream ignore case (`case_insensitive`), so policies see the path in lower case. One that names a path with capitals never applies: as a permit it is useless, as a forbid harmless.";
+    "PC2314", "a path with capitals where case does not count", "The servers of the route's upstream ignore case (`case_insensitive`), so policies see the path in lower case. One that names a path with capitals would never apply: a forbid would forbid nothing.";
     "PC2401", "nobody can open an app", "Nothing is open by default: the route has no `allow`, and no permit names it or one of its labels.";
     "PC2501", "a policy test failed", "The rules decide a case differently than its test expects. A reload with a failing test is refused and the old rules stay in force. Either the rules or the expectation is wrong: `policy explain` shows who decided.";
     "PC2502", "a policy test that cannot be read", "The case misses something, or says it in a way that has no meaning. The message says which.";

@@ -92,6 +92,12 @@ impl OnEnd for Overseer {
     }
 }
 
+/// Asks again about a request that is still waiting for its answer; the reason when the answer is no.
+pub(super) fn judge(record: &Record, peer: &Peer, shared: &Shared) -> Result<(), Reason> {
+    let entry = record.entry().ok_or(Reason::NoRoute)?;
+    ask_of(entry, peer.listener(), shared)
+}
+
 /// An entry that lacks what the question needs was never permitted.
 fn ask_of(entry: &RequestEntry, listener: &str, shared: &Shared) -> Result<(), Reason> {
     let host = entry

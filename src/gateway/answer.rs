@@ -90,7 +90,8 @@ impl Asked {
     }
 
     /// Lets a page that the route admits read a refusal too: a script must be able to tell 401 from a broken network.
-    pub(super) fn let_read(&self, headers: &mut HeaderMap, plan: &Plan) {
+    /// Nothing is said of a route that is hidden or served elsewhere: it must look like one that is not there.
+    pub(super) fn let_read(&self, headers: &mut HeaderMap, listener: &str, plan: &Plan) {
         let Some(origin) = &self.origin else {
             return;
         };
@@ -98,8 +99,10 @@ impl Asked {
         let Some(Ok(authority)) = authority else {
             return;
         };
-        let route = plan.routes.find(&authority.host, self.path());
-        // For others nothing at all is said: a hidden route must look like one that is not there.
+        let route = plan
+            .routes
+            .find_on(&authority.host, self.path(), listener)
+            .filter(|route| !route.hidden);
         if let Some(rules) = route.and_then(|route| route.responses.cors.as_ref())
             && rules.admits(origin)
         {
@@ -173,6 +176,7 @@ fn closes_connection(refusal: &Refusal) -> bool {
         | Refusal::Denied(_)
         | Refusal::AuditUnavailable(_)
         | Refusal::SignerUnavailable
+        | Refusal::PermissionLost(_)
         | Refusal::Upstream(_) => false,
     }
 }
@@ -198,7 +202,8 @@ fn extra_headers(refusal: &Refusal) -> Vec<(HeaderName, HeaderValue)> {
         | Refusal::NoRoute
         | Refusal::BadCredential(_)
         | Refusal::Denied(_)
-        | Refusal::SignerUnavailable => None,
+        | Refusal::SignerUnavailable
+        | Refusal::PermissionLost(_) => None,
     };
     pair.into_iter().collect()
 }
@@ -224,6 +229,8 @@ fn mishap(refusal: &Refusal, cx: &RequestContext) -> Mishap {
         Refusal::Denied(_) => Mishap::NoRoute,
         Refusal::AuditUnavailable(_) => Mishap::AuditUnavailable,
         Refusal::SignerUnavailable => Mishap::SignerUnavailable,
+        Refusal::PermissionLost(Reason::SessionEnded) => Mishap::CredentialRejected,
+        Refusal::PermissionLost(_) => Mishap::NoRoute,
         Refusal::Upstream(failed) => upstream_failed(failed),
     }
 }

@@ -5,6 +5,7 @@
 
 pub(crate) mod answer;
 mod again;
+mod carry;
 mod denial;
 pub(crate) mod identity;
 mod plain;
@@ -23,10 +24,9 @@ use hyper::body::Incoming;
 
 use self::again::Overseer;
 use self::answer::Asked;
-use self::identity::statements;
-use self::record::{Ledger, Record, admission};
-use self::refusal::{Denied, Failed, Refusal};
-use self::stream::{Opened, Stream};
+use self::record::{Ledger, Record};
+use self::refusal::{Denied, Refusal};
+use self::stream::Stream;
 use crate::audit::{self, AnsweredBy, AuditLog};
 use crate::authn::cookie::Presented;
 use crate::authn::session::rules::SessionRules;
@@ -37,7 +37,6 @@ use crate::config::Limits;
 use crate::keys::random;
 use crate::limit::{self, TooFast};
 use crate::message::cookie::Found;
-use crate::message::response::Came;
 use crate::message::upgrade::UpgradeRefused;
 use crate::message::watch::Watched;
 use crate::message::{AdmitError, Body, CleanRequest, forwarded, security};
@@ -47,8 +46,7 @@ use crate::route::Route;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::tls::Challenges;
-use crate::upstream::request::Destination;
-use crate::upstream::{Forwarded, Group, Pools, Report, UpstreamRequest};
+use crate::upstream::Pools;
 
 /// What all workers share.
 #[derive(Debug)]
@@ -173,7 +171,8 @@ impl Gateway {
         }
         answer::log(refusal, cx);
         let mut response = answer::response(refusal, asked, cx, &self.shared.portal);
-        asked.let_read(response.headers_mut(), &cx.plan);
+        let listener = cx.facts.peer.listener();
+        asked.let_read(response.headers_mut(), listener, &cx.plan);
         Carried::answered(response, record)
     }
 
@@ -345,84 +344,6 @@ impl Gateway {
         }
     }
 
-    async fn forward(
-        &self,
-        request: CleanRequest,
-        granted: Granted<'_>,
-        cx: &RequestContext,
-        record: &mut Record,
-    ) -> Result<Carried, Refusal> {
-        let RequestContext { facts, plan, .. } = cx;
-        let Granted {
-            authn,
-            permit,
-            route,
-        } = granted;
-        let principal = authn.principal();
-        let said = statements(&self.shared.assertions, principal, route, cx)
-            .map_err(|_key| Refusal::SignerUnavailable)?;
-        let group = Arc::clone(plan.upstream_of(route).ok_or(Refusal::NoRoute)?);
-        let destination = Destination {
-            group: &group,
-            preserve_host: route.preserve_host,
-            statements: said,
-            ended: principal.map(|principal| principal.session.cancelled.clone()),
-        };
-        let receipt = record
-            .admit(admission(permit, route, &request, facts))
-            .await?;
-        let opened = Opened::of(&request, granted, facts);
-        let asking = route.responses.asking(&request);
-        let outgoing = UpstreamRequest::build(
-            request.onward(facts.client, &facts.peer, &plan.message),
-            permit,
-            receipt,
-            destination,
-        );
-        let forwarded = self.exchange(outgoing, (route, &group), record).await?;
-        log_carried(&forwarded.report, permit, facts);
-        let (tunnel, response) = (forwarded.tunnel, forwarded.response);
-        let stream = tunnel.zip(opened).map(|(tunnel, opened)| Stream {
-            tunnel,
-            idle: plan.config.server.limits.upgrade_idle_timeout,
-            opened,
-        });
-        let came = Came {
-            asking: &asking,
-            target: &forwarded.report.target,
-        };
-        let response = clean(response, route, plan, &came, record);
-        Ok(Carried {
-            response,
-            stream,
-            permitted: true,
-        })
-    }
-
-    /// Waits for the head of the upstream's answer.
-    async fn exchange(
-        &self,
-        outgoing: UpstreamRequest,
-        (route, group): (&Arc<Route>, &Group),
-        record: &mut Record,
-    ) -> Result<Forwarded, Refusal> {
-        match self.pools.forward(outgoing).await {
-            Ok(forwarded) => {
-                let Report { target, meter, .. } = &forwarded.report;
-                record.carried(&group.name, Some(target), Some(Arc::clone(meter)));
-                Ok(forwarded)
-            }
-            Err(error) => {
-                record.carried(&group.name, error.target.as_deref(), None);
-                Err(Refusal::Upstream(Box::new(Failed {
-                    error,
-                    route: Arc::clone(route),
-                    patience: group.timeouts.first_byte,
-                })))
-            }
-        }
-    }
-
     /// The last touch on an answer, and the watch on its end.
     fn finish(
         &self,
@@ -505,39 +426,6 @@ fn finish_head(response: &mut Response<Body>, cx: &RequestContext) {
     );
     let name = &cx.plan.config.server.headers.request_id;
     response.headers_mut().insert(name, cx.id.clone());
-}
-
-/// An upstream's answer with its headers cleaned.
-fn clean(
-    mut response: Response<Body>,
-    route: &Route,
-    plan: &Plan,
-    came: &Came<'_>,
-    record: &mut Record,
-) -> Response<Body> {
-    let status = response.status();
-    record.answered(status.as_u16(), AnsweredBy::Upstream);
-    security::from_upstream(
-        status,
-        response.headers_mut(),
-        &plan.message,
-        &route.responses,
-        came,
-    );
-    response
-}
-
-/// For whoever looks into a slow upstream: how the connection came about and how long the first byte took.
-fn log_carried(report: &Report, permit: &Permit, facts: &Facts) {
-    tracing::debug!(
-        id = %facts.id,
-        target = &*report.target,
-        connect = ?report.connect,
-        first_byte = ?report.first_byte,
-        remembered = permit.is_remembered(),
-        route = permit.route().map(tracing::field::debug),
-        "the upstream answered"
-    );
 }
 
 /// The kinds of paths that only the route admits; before the policies, which read the path. A hidden route looks like

@@ -7,7 +7,6 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, Method, Response, StatusCode};
 
 use crate::base::Authority;
-use crate::config::Challenge;
 use crate::message::{Body, CleanRequest};
 use crate::plan::Plan;
 use crate::tls::Challenges;
@@ -15,7 +14,7 @@ use crate::tls::Challenges;
 /// Below it an authority looks for the answer to HTTP-01.
 const CHALLENGES: &str = "/.well-known/acme-challenge/";
 
-/// 308 to the same address on https, the answer to a challenge, or 403. Where challenges are answered here, a token that
+/// 308 to the same address on https, the answer to a challenge, or 403. Where certificates are obtained, a token that
 /// nobody presents is 404: a redirect would let an app behind prove names that are ours to prove.
 pub(crate) fn answer(
     request: &CleanRequest,
@@ -53,9 +52,9 @@ pub(crate) fn answer(
     response
 }
 
+/// Whatever the challenge that we ask for: an authority may look here for whoever else asks it.
 fn answers_challenges(plan: &Plan) -> bool {
-    let obtained = plan.config.tls.obtained();
-    obtained.is_some_and(|acme| acme.challenge.value == Challenge::Http01)
+    plan.config.tls.obtained().is_some()
 }
 
 fn challenge(authorization: Option<String>) -> Response<Body> {

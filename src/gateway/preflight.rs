@@ -30,7 +30,14 @@ pub(super) fn answer(
     let Some(origin) = preflight_origin(request.method(), request.headers()) else {
         return Ok(None);
     };
-    request.target().permitted_by(route.path_allows)?;
+    if !rules.admits(origin) {
+        // Before the route's limit: a stranger must neither use it up nor learn from it that a hidden route exists.
+        return Err(if route.hidden {
+            Refusal::NoRoute
+        } else {
+            Refusal::OriginRefused
+        });
+    }
     let caller = limit::Caller {
         address: facts.client,
         principal: None,
@@ -38,13 +45,7 @@ pub(super) fn answer(
     };
     plan.limits
         .admit_to_route(route.rate_limit.as_deref(), caller)?;
-    if rules.admits(origin) {
-        Ok(Some(empty(rules.preflight(origin))))
-    } else if route.hidden {
-        Err(Refusal::NoRoute)
-    } else {
-        Err(Refusal::OriginRefused)
-    }
+    Ok(Some(empty(rules.preflight(origin))))
 }
 
 fn empty(headers: HeaderMap) -> Response<Body> {

@@ -42,6 +42,9 @@ pub(crate) enum Refusal {
     AuditUnavailable(Unavailable),
     #[error("the assertion cannot be signed")]
     SignerUnavailable,
+    /// Permitted once, and no longer when the upstream had still not answered.
+    #[error("{0}")]
+    PermissionLost(Reason),
     #[error("{}", .0.error)]
     Upstream(Box<Failed>),
 }
@@ -84,6 +87,7 @@ impl Refusal {
             Self::Denied(denied) => denied.denial.reason,
             Self::AuditUnavailable(_) => Reason::AuditUnavailable,
             Self::SignerUnavailable => Reason::SignerUnavailable,
+            Self::PermissionLost(reason) => *reason,
             Self::Upstream(failed) => failed.error.reason(),
         }
     }

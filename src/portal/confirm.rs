@@ -87,7 +87,7 @@ impl Wish {
 
     fn app(&self, visit: &Visit<'_>) -> String {
         self.destination
-            .app(visit.plan())
+            .app(visit.cx.facts.peer.listener(), visit.plan())
             .unwrap_or_else(|| visit.plan().brand.name.clone())
     }
 

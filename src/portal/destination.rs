@@ -72,9 +72,10 @@ impl Destination {
         plan.routes.find(to.host(), to.path())
     }
 
-    /// The app's title, for people who have not signed in: nothing about hidden routes.
-    pub(super) fn app(&self, plan: &Plan) -> Option<String> {
-        let route = self.route(plan)?;
+    /// The app's title, for people who have not signed in: nothing about hidden routes
+    /// and those of other listeners.
+    pub(super) fn app(&self, listener: &str, plan: &Plan) -> Option<String> {
+        let route = self.route(plan).filter(|route| route.is_on(listener))?;
         let portal_page = plan.is_portal(self.to.as_ref()?.host()) && route.prefix == "/";
         (!route.hidden && !portal_page).then(|| route.title.clone())
     }

@@ -44,7 +44,7 @@ fn page(
     let page = SecondFactor {
         frame,
         form,
-        app: destination.app(visit.plan()),
+        app: destination.app(visit.cx.facts.peer.listener(), visit.plan()),
         login: visit
             .portal
             .auth

@@ -71,7 +71,7 @@ fn form(
     let page = SignIn {
         frame,
         form,
-        app: destination.app(visit.plan()),
+        app: destination.app(visit.cx.facts.peer.listener(), visit.plan()),
         name: typed.name.to_owned(),
         keep_name: Some(typed.keep),
     };

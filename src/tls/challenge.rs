@@ -49,11 +49,30 @@ enum Answer {
 pub(crate) struct Presented {
     challenges: Arc<Challenges>,
     host: Host,
+    answer: Answer,
 }
 
 impl Drop for Presented {
     fn drop(&mut self) {
-        self.challenges.0.write().remove(&self.host);
+        let mut presented = self.challenges.0.write();
+        // Another order may have presented an answer of its own for the name meanwhile.
+        if presented
+            .get(&self.host)
+            .is_some_and(|answer| answer.is(&self.answer))
+        {
+            presented.remove(&self.host);
+        }
+    }
+}
+
+impl Answer {
+    /// The very same, not one that is alike.
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Http(one), Self::Http(other)) => Arc::ptr_eq(one, other),
+            (Self::Tls(one), Self::Tls(other)) => Arc::ptr_eq(one, other),
+            (Self::Http(_), Self::Tls(_)) | (Self::Tls(_), Self::Http(_)) => false,
+        }
     }
 }
 
@@ -83,10 +102,11 @@ impl Challenges {
     }
 
     fn present(self: &Arc<Self>, host: Host, answer: Answer) -> Presented {
-        self.0.write().insert(host.clone(), answer);
+        self.0.write().insert(host.clone(), answer.clone());
         Presented {
             challenges: Arc::clone(self),
             host,
+            answer,
         }
     }
 

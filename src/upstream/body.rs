@@ -34,13 +34,20 @@ pub(super) struct Lease {
 
 impl Lease {
     /// The exchange ended in order.
-    pub(super) fn settle(self) {
+    pub(super) fn settle(mut self) {
         // An answer before the end of the request leaves the rest of it on the line.
-        if let Some(line) = self.line
+        if let Some(line) = self.line.take()
             && self.meter.is_uploaded()
         {
             self.pools.put(&self.group, self.running.target(), line);
         }
+    }
+}
+
+/// However the answer ended, nothing of its request is carried any further.
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.meter.end();
     }
 }
 

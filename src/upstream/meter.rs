@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::base::Reason;
@@ -18,6 +19,10 @@ pub(crate) struct Meter {
     up: AtomicU64,
     down: AtomicU64,
     uploaded: AtomicBool,
+    /// The answer is over, so nothing more of the request is carried.
+    over: AtomicBool,
+    /// Who waits for more of the request.
+    uploading: AtomicWaker,
     fault: OnceLock<Reason>,
 }
 
@@ -41,6 +46,14 @@ impl Meter {
         self.uploaded.store(true, Ordering::Release);
     }
 
+    /// Ends the upload with the answer: what is written down and watched ends there.
+    pub(super) fn end(&self) {
+        if !self.is_uploaded() {
+            self.over.store(true, Ordering::Release);
+            self.uploading.wake();
+        }
+    }
+
     pub(super) fn add_up(&self, bytes: usize) {
         self.up.fetch_add(bytes as u64, Ordering::Relaxed);
     }
@@ -57,6 +70,28 @@ impl Meter {
     /// Why the request's or the answer's body ended early, when it is known.
     pub(crate) fn fault(&self) -> Option<Reason> {
         self.fault.get().copied()
+    }
+}
+
+/// Ends the upload unless the exchange got as far as an answer, which then ends it in its turn.
+#[derive(Debug)]
+pub(super) struct Unanswered(Option<Arc<Meter>>);
+
+impl Unanswered {
+    pub(super) fn new(meter: &Arc<Meter>) -> Self {
+        Self(Some(Arc::clone(meter)))
+    }
+
+    pub(super) fn answered(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if let Some(meter) = &self.0 {
+            meter.end();
+        }
     }
 }
 
@@ -89,6 +124,11 @@ impl HttpBody for Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        this.meter.uploading.register(cx.waker());
+        if this.meter.over.load(Ordering::Acquire) {
+            this.body = Body::Empty;
+            return Poll::Ready(Some(Err(BodyError::Cancelled)));
+        }
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => {

@@ -158,3 +158,29 @@ async fn an_answer_ends_with_its_session_and_the_entry_says_so() {
     assert!(!ends_well(twin).await);
     assert_eq!(why(&site, "twin", "/gated").await, "session-ended");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_ends_with_its_permission_before_there_is_an_answer() {
+    let upstream = Upstream::start("app").await;
+    let mut site = Site::plan()
+        .route("open", &upstream, "public = true")
+        .route("free", &upstream, "public = true")
+        .start()
+        .await;
+    let begin = |route: &str| {
+        format!(
+            "POST /echo HTTP/1.1\r\nHost: {route}.test:{}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+            site.port
+        )
+    };
+    let mut open = site.client().wire("open.test").await;
+    let mut free = site.client().wire("free.test").await;
+    open.send(begin("open")).await;
+    free.send(begin("free")).await;
+    site.edit_config(|text| text.replacen("public = true", r#"allow = ["everyone"]"#, 1));
+    site.signal(Signal::HUP);
+    assert_eq!(open.head().await.status, 404);
+    assert_eq!(why(&site, "open", "/echo").await, "sign-in-required");
+    free.send("0\r\n\r\n").await;
+    assert_eq!(free.answer().await.status, 200);
+}

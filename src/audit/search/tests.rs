@@ -13,7 +13,7 @@ const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
 /// A log of `count` entries over several segments; every tenth is about another route.
 fn filled(count: u64) -> (tempfile::TempDir, Arc<super::super::AuditLog>) {
     let folder = tempfile::tempdir().unwrap();
-    let log = open_with(options(folder.path()), Arc::new(MemoryKeyring::default()));
+    let log = open_with(&options(folder.path()), &Arc::new(MemoryKeyring::default()));
     fill(&log, 0..count);
     (folder, log)
 }
@@ -96,7 +96,7 @@ fn a_tail_sees_what_is_written_after_it_was_opened() {
     let mut seen = 0;
     for round in 0..4_u64 {
         let mut tail = Tail::open(folder.path()).unwrap();
-        let log = open_with(options(folder.path()), Arc::clone(&keyring));
+        let log = open_with(&options(folder.path()), &keyring);
         for number in 0..50 {
             log.reserve().unwrap().record(entry(round * 50 + number));
         }
@@ -131,7 +131,7 @@ fn of_a_long_log_only_the_segments_that_can_match_are_opened() {
     let folder = tempfile::tempdir().unwrap();
     // What is written at once stands in one segment, so the log is opened anew for each hundred.
     for hundred in 0..10 {
-        let log = open_with(options(folder.path()), Arc::new(MemoryKeyring::default()));
+        let log = open_with(&options(folder.path()), &Arc::new(MemoryKeyring::default()));
         fill(&log, hundred * 100..(hundred + 1) * 100);
     }
     let segments = Segment::list(&Folder::new(folder.path()).segments()).unwrap();

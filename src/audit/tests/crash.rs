@@ -111,7 +111,7 @@ fn an_admission_that_is_carried_after_its_entry_was_written_is_not_interrupted()
         segment_bytes: 1 << 30,
         ..options(folder.path())
     };
-    let log = open_with(slow, Arc::default());
+    let log = open_with(&slow, &Arc::default());
     // So many entries that the index of the segment has a mark behind that of the long request.
     for number in 0..255 {
         log.reserve().unwrap().record(entry(number));
@@ -155,7 +155,7 @@ fn crashed_under_load(signed: u64, unsigned: u64, open_admissions: u64) -> tempf
         flush: std::time::Duration::from_hours(1),
         ..options(folder.path())
     };
-    let log = open_with(slow, Arc::new(MemoryKeyring::default()));
+    let log = open_with(&slow, &Arc::new(MemoryKeyring::default()));
     for number in signed..signed + unsigned {
         admit(&log, number).record(entry(number));
     }

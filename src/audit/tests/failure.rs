@@ -43,7 +43,7 @@ fn a_disk_that_refuses_stops_requests_and_loses_nothing() {
 fn keys_that_go_away_stop_requests_until_they_are_back() {
     let folder = tempfile::tempdir().unwrap();
     let keyring = Arc::new(MemoryKeyring::default());
-    let log = open_with(options(folder.path()), Arc::clone(&keyring));
+    let log = open_with(&options(folder.path()), &keyring);
     keyring.away.store(true, Ordering::SeqCst);
     log.reserve().unwrap().record(entry(1));
     wait_until(|| matches!(log.reserve(), Err(Unavailable::Keyring)));
@@ -60,7 +60,7 @@ fn a_full_queue_refuses_and_freed_places_admit_again() {
         queue: 2,
         ..options(folder.path())
     };
-    let log = open_with(small, Arc::new(MemoryKeyring::default()));
+    let log = open_with(&small, &Arc::new(MemoryKeyring::default()));
     let (one, two) = (log.reserve().unwrap(), log.reserve().unwrap());
     assert_eq!(log.reserve().err(), Some(Unavailable::QueueFull));
     assert_eq!(log.stats().unavailable, Some(Unavailable::QueueFull));
@@ -79,7 +79,7 @@ fn too_little_space_refuses_requests() {
         min_free: u64::MAX,
         ..options(folder.path())
     };
-    let log = open_with(greedy, Arc::new(MemoryKeyring::default()));
+    let log = open_with(&greedy, &Arc::new(MemoryKeyring::default()));
     wait_until(|| matches!(log.reserve(), Err(Unavailable::LowSpace { .. })));
 }
 
@@ -91,7 +91,7 @@ fn serving_unrecorded_by_choice_is_counted_in_the_log() {
         queue: 2,
         ..options(folder.path())
     };
-    let log = open_with(lenient, Arc::new(MemoryKeyring::default()));
+    let log = open_with(&lenient, &Arc::new(MemoryKeyring::default()));
     log.refuse.store(true, Ordering::SeqCst);
     let slots: Vec<_> = (0..5).map(|_| log.reserve().unwrap()).collect();
     for (slot, number) in slots.into_iter().zip(0..) {

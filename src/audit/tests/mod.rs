@@ -25,15 +25,15 @@ pub(super) fn options(folder: &Path) -> Options {
 }
 
 pub(super) fn open(folder: &Path) -> Arc<AuditLog> {
-    open_with(options(folder), Arc::new(MemoryKeyring::default()))
+    open_with(&options(folder), &Arc::new(MemoryKeyring::default()))
 }
 
-pub(super) fn open_with(options: Options, keyring: Arc<MemoryKeyring>) -> Arc<AuditLog> {
+pub(super) fn open_with(options: &Options, keyring: &Arc<MemoryKeyring>) -> Arc<AuditLog> {
     // Another test may be starting a program: until that one runs, it holds our lock too.
     for _attempt in 0..100_000 {
         let opened = AuditLog::open(
             options.clone(),
-            Arc::clone(&keyring) as _,
+            Arc::clone(keyring) as _,
             signer(),
             Clock::System,
         );
@@ -168,13 +168,11 @@ fn a_recorded_request_is_one_line_with_its_personal_fields_sealed() {
 fn an_entry_built_from_the_worst_values_stays_within_the_limit() {
     let worst = "\u{202e}".repeat(20_000);
     let folder = tempfile::tempdir().unwrap();
-    let log = open_with(
-        Options {
-            segment_bytes: 1 << 30,
-            ..options(folder.path())
-        },
-        Arc::new(MemoryKeyring::default()),
-    );
+    let options = Options {
+        segment_bytes: 1 << 30,
+        ..options(folder.path())
+    };
+    let log = open_with(&options, &Arc::new(MemoryKeyring::default()));
     for sealed in [true, false] {
         let mut entry = entry(1);
         let told = |text: &str| Told {
@@ -254,7 +252,7 @@ fn power_durability_admits_after_the_disk_has_it() {
         durability: Durability::Power,
         ..options(folder.path())
     };
-    let log = open_with(options, Arc::new(MemoryKeyring::default()));
+    let log = open_with(&options, &Arc::new(MemoryKeyring::default()));
     for number in 0..20 {
         admit(&log, number).record(entry(number));
     }
@@ -280,7 +278,7 @@ fn a_checkpoint_follows_within_its_time_without_anybody_asking() {
         checkpoint: std::time::Duration::from_millis(20),
         ..options(folder.path())
     };
-    let log = open_with(options, Arc::new(MemoryKeyring::default()));
+    let log = open_with(&options, &Arc::new(MemoryKeyring::default()));
     log.reserve().unwrap().record(entry(1));
     let signed = || {
         let note = std::fs::read_to_string(folder.path().join("checkpoint")).unwrap_or_default();

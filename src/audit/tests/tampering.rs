@@ -10,7 +10,7 @@ fn log_of_300() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let keyring = Arc::new(MemoryKeyring::default());
     for round in 0..3 {
-        let log = open_with(options(folder.path()), Arc::clone(&keyring));
+        let log = open_with(&options(folder.path()), &keyring);
         for number in 0..100 {
             log.reserve().unwrap().record(entry(round * 100 + number));
         }

@@ -158,7 +158,8 @@ impl Paths {
     }
 
     fn all(&self) -> impl Iterator<Item = &Arc<Route>> {
-        self.root.iter().chain(self.prefixes.values())
+        let below = self.prefixes.values().chain(self.folded.values());
+        self.root.iter().chain(below)
     }
 
     /// The longest prefix of whole segments. `OPTIONS *` has no path and so no route.

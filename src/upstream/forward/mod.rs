@@ -21,7 +21,7 @@ use self::outgoing::{Head, Outgoing};
 use super::body::{Download, Lease};
 use super::error::{Error, ErrorKind};
 use super::group::{Group, Running, Target};
-use super::meter::{Meter, Upload};
+use super::meter::{Meter, Unanswered, Upload};
 use super::pool::{Line, Pools};
 use super::request::{Upgrade, UpstreamRequest};
 use super::tunnel::Tunnel;
@@ -126,7 +126,9 @@ impl Pools {
             connect: None,
             ended,
         };
+        let unanswered = Unanswered::new(&exchange.meter);
         let answer = exchange.run(outgoing).await?;
+        unanswered.answered();
         let report = Report {
             target: Arc::clone(&answer.running.target().label),
             connect: exchange.connect,

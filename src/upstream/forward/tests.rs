@@ -1,7 +1,9 @@
 //! Forwarding against real sockets: reuse, failover, retries, trailers, truncation, upgrades.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -182,6 +184,46 @@ async fn answers_that_break_http_are_refused() {
     }
 }
 
+/// A body that is never complete, and whose owner sees when it is gone.
+struct Endless {
+    _held: Arc<()>,
+}
+
+impl http_body::Body for Endless {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn an_upload_ends_with_its_answer() {
+    let tasks = Tasks::new();
+    let upstream = Scripted::start(&tasks, vec![vec![Step::Send(HELLO)]]).await;
+    let group = Arc::new(group(vec![upstream.target()]));
+    let pools = Pools::new(tasks);
+    let here = Arc::new(());
+    let upload = Body::wrap(Endless {
+        _held: Arc::clone(&here),
+    });
+    let forwarded = pools.forward(post(&group, upload)).await.unwrap();
+    assert_eq!(
+        Arc::strong_count(&here),
+        2,
+        "the upload goes on beside its answer"
+    );
+    assert_eq!(text(forwarded.response.into_body()).await.unwrap(), "hello");
+    while Arc::strong_count(&here) > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(pools.idle(), (0, 0));
+}
+
 #[tokio::test]
 async fn an_upstream_that_does_not_answer_in_time_is_given_up() {
     let tasks = Tasks::new();
@@ -293,7 +335,7 @@ async fn next<B>(body: &mut B) -> Option<Result<Frame<Bytes>, B::Error>>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
-    std::future::poll_fn(|cx| std::pin::Pin::new(&mut *body).poll_frame(cx)).await
+    std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await
 }
 
 #[tokio::test]
