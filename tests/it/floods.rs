@@ -1,0 +1,295 @@
+//! Whoever floods the edge loses its own connection; everybody else is served all the while, and memory stays.
+
+use crate::harness::bystander;
+use crate::harness::flood::Farewell;
+use crate::harness::raw_h2::{
+    DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, RawH2, SETTINGS, block, frame,
+};
+use crate::harness::{Bystander, Site, Upstream, Wire, eventually};
+
+const CONTINUATION: u8 = 9;
+const WINDOW_UPDATE: u8 = 8;
+
+/// KiB that a flood may make the process grow by.
+const GROWTH: u64 = 64 * 1024;
+
+/// Pieces of about a hundred frames each; far more than any budget.
+const PIECES: u32 = 2000;
+
+/// Requests of one offender that may have been let through before it was stopped: the streams that may be open at once
+/// and the resets that are forgiven.
+const FORGIVEN: usize = 128 + 100;
+
+/// Makes the next piece; gets its number.
+type Pieces = Box<dyn FnMut(u32) -> Vec<u8> + Send>;
+
+fn get(site: &Site, path: &str) -> Vec<u8> {
+    let authority = format!("app.test:{}", site.port);
+    block(&[
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":authority", &authority),
+        (":path", path),
+    ])
+}
+
+fn post(site: &Site, path: &str) -> Vec<u8> {
+    let authority = format!("app.test:{}", site.port);
+    block(&[
+        (":method", "POST"),
+        (":scheme", "https"),
+        (":authority", &authority),
+        (":path", path),
+    ])
+}
+
+/// A hundred times what `frames` gives for the id of a stream that is new each time.
+fn hundred(round: u32, frames: impl Fn(u32) -> Vec<u8>) -> Vec<u8> {
+    (0..100)
+        .flat_map(|n| frames((round * 100 + n) * 2 + 1))
+        .collect()
+}
+
+/// `first` once, then `again` a hundred times per piece.
+fn after(first: Vec<u8>, again: Vec<u8>) -> Pieces {
+    let again = again.repeat(100);
+    Box::new(move |round| {
+        if round == 0 {
+            first.clone()
+        } else {
+            again.clone()
+        }
+    })
+}
+
+/// An entry for the table of fields that fills it, and a block that names it over and over.
+fn header_bomb(site: &Site) -> Pieces {
+    let mut plant = get(site, "/");
+    // A literal that is remembered (RFC 7541 section 6.2.1), with a value of 3000 bytes.
+    plant.extend_from_slice(&[0x40, 3]);
+    plant.extend_from_slice(b"x-a");
+    plant.extend_from_slice(&[0x7f, 0xb9, 0x16]);
+    plant.resize(plant.len() + 3000, b'y');
+    let first = frame(HEADERS, END_HEADERS | END_STREAM, 1, &plant);
+    let mut bomb = get(site, "/");
+    bomb.resize(bomb.len() + 16_000, 0xbe);
+    Box::new(move |round| match round {
+        0 => first.clone(),
+        round => frame(HEADERS, END_HEADERS | END_STREAM, round * 2 + 1, &bomb),
+    })
+}
+
+fn frame_floods(site: &Site) -> Vec<(&'static str, Pieces)> {
+    let (slow, body) = (get(site, "/slow"), post(site, "/slow"));
+    let opened = frame(HEADERS, END_HEADERS, 1, &body);
+    let made = body.clone();
+    vec![
+        (
+            "streams opened and reset",
+            Box::new(move |round| {
+                hundred(round, |id| {
+                    let mut both = frame(HEADERS, END_HEADERS | END_STREAM, id, &slow);
+                    both.extend(frame(RST_STREAM, 0, id, &8_u32.to_be_bytes()));
+                    both
+                })
+            }),
+        ),
+        (
+            "streams that the server is made to reset",
+            Box::new(move |round| {
+                hundred(round, |id| {
+                    let mut both = frame(HEADERS, END_HEADERS, id, &made);
+                    // An increment of zero is an error of the stream (RFC 9113 section 6.9).
+                    both.extend(frame(WINDOW_UPDATE, 0, id, &[0; 4]));
+                    both
+                })
+            }),
+        ),
+        (
+            "CONTINUATION without end",
+            after(
+                frame(HEADERS, END_STREAM, 1, &get(site, "/")),
+                frame(CONTINUATION, 0, 1, &block(&[("x-a", "b")])),
+            ),
+        ),
+        (
+            "empty CONTINUATION without end",
+            after(
+                frame(HEADERS, END_STREAM, 1, &get(site, "/")),
+                frame(CONTINUATION, 0, 1, &[]),
+            ),
+        ),
+        (
+            "a small block that stands for many fields",
+            header_bomb(site),
+        ),
+        (
+            "content beyond the window",
+            after(opened.clone(), frame(DATA, 0, 1, &[b'x'; 16_000])),
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_frames_ends_its_connection_and_no_other() {
+    let upstream = Upstream::start("app").await;
+    let site = Site::plan()
+        .route("app", &upstream, "public = true")
+        .start()
+        .await;
+    for (what, pieces) in frame_floods(&site) {
+        let before = offences(&upstream);
+        let bystander = Bystander::start(&site).await;
+        let offender = RawH2::connect(&site.client(), "app.test").await;
+        let farewell = offender.flood(PIECES, pieces).await;
+        assert_ne!(farewell, Farewell::None, "{what}");
+        let grown = bystander.stop().await;
+        assert!(grown < GROWTH, "{what}: {grown} KiB");
+        let through = offences(&upstream) - before;
+        assert!(through <= FORGIVEN, "{what}: {through} requests");
+        println!("{what}: {farewell:?}, {grown} KiB, {through} requests");
+    }
+}
+
+/// Requests of others than the bystander.
+fn offences(upstream: &Upstream) -> usize {
+    let seen = upstream.seen();
+    seen.iter()
+        .filter(|seen| seen.target != bystander::PATH)
+        .count()
+}
+
+/// What each of many slow clients sends before it says nothing more.
+enum Slow {
+    /// Nothing of TLS but this.
+    Handshake(&'static [u8]),
+    /// This, through TLS.
+    Request(String),
+    /// A request over HTTP/2 whose answer has no window to leave by.
+    NoWindow,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hoard_of_slow_clients_is_closed_and_everybody_else_is_served() {
+    const MANY: usize = 60;
+    let upstream = Upstream::start("app").await;
+    let site = Site::plan()
+        .route("app", &upstream, "public = true")
+        .limits("handshake_timeout = \"2s\"\nheader_timeout = \"1s\"\nbody_timeout = \"1s\"")
+        .limits("idle_timeout = \"1s\"\nsend_timeout = \"1s\"")
+        .start()
+        .await;
+    let head = format!(" HTTP/1.1\r\nHost: app.test:{}\r\n", site.port);
+    let rows = [
+        ("a silent handshake", Slow::Handshake(b"")),
+        (
+            "half a hello",
+            Slow::Handshake(b"\x16\x03\x01\x02\x00\x01\x00"),
+        ),
+        ("noise", Slow::Handshake(b"GET / HTTP/1.1\r\n\r\n")),
+        ("a silent connection", Slow::Request(String::new())),
+        ("half a head", Slow::Request(format!("GET /{head}X-A: b"))),
+        (
+            "half a body",
+            Slow::Request(format!("POST /echo{head}Content-Length: 9\r\n\r\nhalf")),
+        ),
+        (
+            "half a chunk",
+            Slow::Request(format!(
+                "POST /echo{head}Transfer-Encoding: chunked\r\n\r\n9\r\nhalf"
+            )),
+        ),
+        (
+            "an answer that is not taken",
+            Slow::Request(format!("GET /flood{head}\r\n")),
+        ),
+        ("an answer without a window", Slow::NoWindow),
+        (
+            "a kept connection",
+            Slow::Request(format!("GET /{head}\r\n")),
+        ),
+    ];
+    for (what, slow) in rows {
+        let bystander = Bystander::start(&site).await;
+        let mut held: Vec<Held> = Vec::new();
+        for _ in 0..MANY {
+            held.push(hold(&site, &slow).await);
+        }
+        bystander.is_served().await;
+        // Only the bystander's connection and that of the operators' listener remain.
+        eventually(what, async || (connections(&site).await <= 1).then_some(())).await;
+        drop(held);
+        let grown = bystander.stop().await;
+        assert!(grown < GROWTH, "{what}: {grown} KiB");
+        println!("{what}: {grown} KiB");
+    }
+    assert!(upstream.seen().iter().all(|seen| seen.body.is_empty()));
+}
+
+/// A connection that is kept open and not read.
+enum Held {
+    Wire { _wire: Wire },
+    H2 { _h2: RawH2 },
+}
+
+async fn hold(site: &Site, slow: &Slow) -> Held {
+    match slow {
+        Slow::Handshake(bytes) => {
+            let mut wire = Wire::new(site.client().dial().await.unwrap());
+            wire.send(bytes).await;
+            Held::Wire { _wire: wire }
+        }
+        Slow::Request(text) => {
+            let mut wire = site.client().wire("app.test").await;
+            wire.send(text).await;
+            Held::Wire { _wire: wire }
+        }
+        Slow::NoWindow => {
+            let mut h2 = RawH2::connect(&site.client(), "app.test").await;
+            // SETTINGS_INITIAL_WINDOW_SIZE (RFC 9113 section 6.5.2).
+            let none = [0, 4, 0, 0, 0, 0];
+            let mut bytes = frame(SETTINGS, 0, 0, &none);
+            bytes.extend(hundred(0, |id| {
+                frame(HEADERS, END_HEADERS | END_STREAM, id, &get(site, "/flood"))
+            }));
+            h2.write(&bytes).await.unwrap();
+            Held::H2 { _h2: h2 }
+        }
+    }
+}
+
+/// Open client connections, as the metrics tell.
+async fn connections(site: &Site) -> u64 {
+    let metrics = site.metrics().await;
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("portcullis_connections "))
+        .unwrap();
+    line.parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_of_one_address_leave_room_for_all_others() {
+    let upstream = Upstream::start("app").await;
+    let site = Site::plan()
+        .route("app", &upstream, "public = true")
+        .server("max_connections_per_address = 40")
+        .start()
+        .await;
+    let bystander = Bystander::start(&site).await;
+    let mut held = Vec::new();
+    for _ in 0..400 {
+        // The system completes connections on its own; the server then closes what is too many.
+        held.push(site.client().dial().await.unwrap());
+    }
+    eventually("the cap to hold", async || {
+        (connections(&site).await == 41).then_some(())
+    })
+    .await;
+    let refused = site.client().connect("app.test", &[b"h2"]).await;
+    assert!(refused.is_err());
+    let grown = bystander.stop().await;
+    assert!(grown < GROWTH, "{grown} KiB");
+    assert_eq!(offences(&upstream), 0);
+    drop(held);
+}
