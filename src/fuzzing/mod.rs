@@ -2,6 +2,7 @@
 //!
 //! Each takes bytes as a stranger would send them, and asserts what must hold whatever they are.
 
+mod frames;
 mod wire;
 
 pub use wire::{chunked, wire};
@@ -237,13 +238,14 @@ mod tests {
     #[test]
     fn the_committed_corpora_hold() {
         type Target = (&'static str, fn(&[u8]));
-        let targets: [Target; 10] = [
+        let targets: [Target; 11] = [
             ("admit_request", super::admit_request),
             ("host", super::host),
             ("forwarded", super::forwarded),
             ("cookie", super::cookie),
             ("route_path", super::route_path),
             ("wire", super::wire),
+            ("frames", super::frames),
             ("chunked", super::chunked),
             ("admit_http2", super::admit_http2),
             ("configuration", super::configuration),

@@ -5,11 +5,12 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use prometheus_client::metrics::counter::Counter;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::tasks::Tasks;
@@ -33,7 +34,7 @@ pub(crate) struct Gate {
     per_address: usize,
     open: AtomicUsize,
     by_address: DashMap<Neighbour, usize>,
-    refused: AtomicU64,
+    refused: Counter,
 }
 
 /// What counts as one address: an IPv4 address, or an IPv6 network of 64 bits, which one customer gets as a rule.
@@ -67,13 +68,14 @@ pub(crate) struct Pass {
 }
 
 impl Gate {
-    pub(crate) fn new(total: usize, per_address: usize) -> Arc<Self> {
+    /// `refused` counts connections that were closed at once because a cap was reached.
+    pub(crate) fn new(total: usize, per_address: usize, refused: Counter) -> Arc<Self> {
         Arc::new(Self {
             total,
             per_address,
             open: AtomicUsize::new(0),
             by_address: DashMap::new(),
-            refused: AtomicU64::new(0),
+            refused,
         })
     }
 
@@ -81,7 +83,7 @@ impl Gate {
     pub(crate) fn enter(self: &Arc<Self>, ip: IpAddr) -> Option<Pass> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.total {
             self.open.fetch_sub(1, Ordering::Relaxed);
-            self.refused.fetch_add(1, Ordering::Relaxed);
+            self.refused.inc();
             return None;
         }
         let neighbour = Neighbour::from(ip);
@@ -93,7 +95,7 @@ impl Gate {
         };
         if !admitted {
             self.open.fetch_sub(1, Ordering::Relaxed);
-            self.refused.fetch_add(1, Ordering::Relaxed);
+            self.refused.inc();
             return None;
         }
         Some(Pass {
@@ -106,12 +108,6 @@ impl Gate {
     /// Connections open now.
     pub(crate) fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
-    }
-
-    #[cfg(test)]
-    /// Connections closed at once because a cap was reached.
-    pub(crate) fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
     }
 }
 
@@ -184,11 +180,13 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use prometheus_client::metrics::counter::Counter;
+
     use super::Gate;
 
     #[test]
     fn caps_hold_in_all_and_per_address_and_places_come_back() {
-        let gate = Gate::new(3, 2);
+        let gate = Gate::new(3, 2, Counter::default());
         let enter = |ip: &str| gate.enter(ip.parse().unwrap());
         let first = enter("192.0.2.1");
         let second = enter("::ffff:192.0.2.1");
@@ -200,13 +198,13 @@ mod tests {
         drop(first);
         assert!(enter("192.0.2.1").is_some());
         drop((second, third));
-        assert_eq!((gate.open(), gate.refused()), (0, 2));
+        assert_eq!((gate.open(), gate.refused.get()), (0, 2));
         assert!(gate.by_address.is_empty());
     }
 
     #[test]
     fn one_ipv6_network_is_one_address() {
-        let gate = Gate::new(10, 1);
+        let gate = Gate::new(10, 1, Counter::default());
         let first = gate.enter("2001:db8:0:1::1".parse().unwrap());
         assert!(first.is_some());
         assert!(

@@ -6,6 +6,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod activity;
+mod calm;
 pub(crate) mod connection;
 pub(crate) mod core;
 mod gather;
@@ -158,6 +159,7 @@ impl Server {
         let gate = Gate::new(
             plan.config.server.max_connections,
             plan.config.server.max_connections_per_address,
+            core.ledger.metrics.connections_refused.clone(),
         );
         let worker = Worker {
             shared: Arc::new(shared(&core)),

@@ -117,6 +117,9 @@ async fn serve(accepted: Accepted, gateway: Gateway, tls: Option<Arc<tls::Server
     };
     let end = connection::serve(accepted, tls.as_deref(), &rules, &tasks, service).await;
     metrics.connections.dec();
+    if let Some(kind) = end.offence() {
+        metrics.cut(kind);
+    }
     match end {
         End::Closed | End::Idle => {}
         End::Handshake(error) => {
@@ -131,6 +134,7 @@ async fn serve(accepted: Accepted, gateway: Gateway, tls: Option<Arc<tls::Server
         End::SendTimeout => tracing::debug!("a client did not take its answer"),
         End::Malformed(peer) => gateway.unparsed(peer, Reason::MalformedRequest, 400),
         End::HeadTooLarge(peer) => gateway.unparsed(peer, Reason::HeadTooLarge, 431),
+        End::Flooded(peer, flood) => gateway.flooded(&peer, flood),
         End::Broken(error) => tracing::debug!(%error, "a connection broke"),
         End::Gone(error) => tracing::debug!(%error, "a connection was gone before it began"),
     }

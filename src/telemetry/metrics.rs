@@ -51,6 +51,11 @@ pub(crate) struct OfCertificate {
     pub(crate) name: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct OfKind {
+    pub(crate) kind: &'static str,
+}
+
 /// Every metric of the process; cheap to share, updated without locks beyond a read lock per family.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -61,6 +66,7 @@ pub(crate) struct Metrics {
     pub(crate) connections: Gauge,
     pub(crate) connections_refused: Counter,
     pub(crate) handshake_failures: Counter,
+    cut: Family<OfKind, Counter>,
     pub(crate) panics: Counter,
     pub(crate) sessions_active: Gauge,
     pub(crate) streams_active: Gauge,
@@ -89,6 +95,7 @@ impl Metrics {
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             handshake_failures: Counter::default(),
+            cut: Family::default(),
             panics: Counter::default(),
             sessions_active: Gauge::default(),
             streams_active: Gauge::default(),
@@ -140,6 +147,11 @@ impl Metrics {
             "portcullis_handshake_failures",
             "TLS handshakes that failed",
             self.handshake_failures.clone(),
+        );
+        registry.register(
+            "portcullis_connections_cut",
+            "Connections closed for what their client did, by kind",
+            self.cut.clone(),
         );
         registry.register(
             "portcullis_panics",
@@ -237,6 +249,11 @@ impl Metrics {
                 rule: rule.to_owned(),
             })
             .inc();
+    }
+
+    /// Counts one connection that was closed for what its client did.
+    pub(crate) fn cut(&self, kind: &'static str) {
+        self.cut.get_or_create(&OfKind { kind }).inc();
     }
 
     pub(crate) fn certificate(&self, name: &str, not_after: i64) {

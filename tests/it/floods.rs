@@ -1,14 +1,18 @@
 //! Whoever floods the edge loses its own connection; everybody else is served all the while, and memory stays.
 
 use crate::harness::bystander;
+use crate::harness::client::{collect, content, request_h2};
 use crate::harness::flood::Farewell;
 use crate::harness::raw_h2::{
-    DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, RawH2, SETTINGS, block, frame,
+    ACK, DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, RawH2, SETTINGS, block, frame,
 };
 use crate::harness::{Bystander, Site, Upstream, Wire, eventually};
 
 const CONTINUATION: u8 = 9;
 const WINDOW_UPDATE: u8 = 8;
+const PRIORITY: u8 = 2;
+const PING: u8 = 6;
+const PADDED: u8 = 8;
 
 /// KiB that a flood may make the process grow by.
 const GROWTH: u64 = 64 * 1024;
@@ -16,9 +20,15 @@ const GROWTH: u64 = 64 * 1024;
 /// Pieces of about a hundred frames each; far more than any budget.
 const PIECES: u32 = 2000;
 
-/// Requests of one offender that may have been let through before it was stopped: the streams that may be open at once
-/// and the resets that are forgiven.
-const FORGIVEN: usize = 128 + 100;
+/// Bounds that a slow machine oversteps too.
+const LIMITS: &str = "h2_max_streams = 50\nh2_reset_budget = 50";
+
+/// Requests of one offender that may have been let through before it was stopped: the streams that may be open at once,
+/// and the resets that are forgiven in the seconds at both sides of a tick.
+const FORGIVEN: usize = 50 + 2 * 50;
+
+/// What a row does, the kinds under which it may be recorded (none: as no flood), and its frames.
+type Row = (&'static str, &'static [&'static str], Pieces);
 
 /// Makes the next piece; gets its number.
 type Pieces = Box<dyn FnMut(u32) -> Vec<u8> + Send>;
@@ -79,13 +89,15 @@ fn header_bomb(site: &Site) -> Pieces {
     })
 }
 
-fn frame_floods(site: &Site) -> Vec<(&'static str, Pieces)> {
+fn frame_floods(site: &Site) -> Vec<Row> {
     let (slow, body) = (get(site, "/slow"), post(site, "/slow"));
     let opened = frame(HEADERS, END_HEADERS, 1, &body);
     let made = body.clone();
+    let later = slow.clone();
     vec![
         (
             "streams opened and reset",
+            &["reset", "protocol"],
             Box::new(move |round| {
                 hundred(round, |id| {
                     let mut both = frame(HEADERS, END_HEADERS | END_STREAM, id, &slow);
@@ -96,6 +108,7 @@ fn frame_floods(site: &Site) -> Vec<(&'static str, Pieces)> {
         ),
         (
             "streams that the server is made to reset",
+            &["protocol"],
             Box::new(move |round| {
                 hundred(round, |id| {
                     let mut both = frame(HEADERS, END_HEADERS, id, &made);
@@ -107,6 +120,7 @@ fn frame_floods(site: &Site) -> Vec<(&'static str, Pieces)> {
         ),
         (
             "CONTINUATION without end",
+            &["protocol"],
             after(
                 frame(HEADERS, END_STREAM, 1, &get(site, "/")),
                 frame(CONTINUATION, 0, 1, &block(&[("x-a", "b")])),
@@ -114,6 +128,7 @@ fn frame_floods(site: &Site) -> Vec<(&'static str, Pieces)> {
         ),
         (
             "empty CONTINUATION without end",
+            &["protocol"],
             after(
                 frame(HEADERS, END_STREAM, 1, &get(site, "/")),
                 frame(CONTINUATION, 0, 1, &[]),
@@ -121,23 +136,96 @@ fn frame_floods(site: &Site) -> Vec<(&'static str, Pieces)> {
         ),
         (
             "a small block that stands for many fields",
+            &["protocol"],
             header_bomb(site),
         ),
         (
             "content beyond the window",
+            &[],
             after(opened.clone(), frame(DATA, 0, 1, &[b'x'; 16_000])),
+        ),
+        (
+            "streams opened, and reset a moment later",
+            &["reset", "protocol"],
+            Box::new(move |round| {
+                let id = round / 2 * 2 + 1;
+                if round % 2 == 0 {
+                    frame(HEADERS, END_HEADERS | END_STREAM, id, &later)
+                } else {
+                    frame(RST_STREAM, 0, id, &8_u32.to_be_bytes())
+                }
+            }),
+        ),
+        (
+            "PING",
+            &["ping"],
+            after(Vec::new(), frame(PING, 0, 0, &[0; 8])),
+        ),
+        (
+            "answers to pings that nobody sent",
+            &["ping"],
+            after(Vec::new(), frame(PING, ACK, 0, &[0; 8])),
+        ),
+        (
+            "SETTINGS",
+            &["settings"],
+            after(Vec::new(), frame(SETTINGS, 0, 0, &[])),
+        ),
+        (
+            "SETTINGS that move the window of all streams",
+            &["settings"],
+            after(
+                opened.clone(),
+                [
+                    frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]),
+                    frame(SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0]),
+                ]
+                .concat(),
+            ),
+        ),
+        (
+            "empty DATA",
+            &["empty-data", "protocol"],
+            after(opened.clone(), frame(DATA, 0, 1, &[])),
+        ),
+        (
+            "DATA of padding alone",
+            &["empty-data", "protocol"],
+            after(opened.clone(), frame(DATA, PADDED, 1, &[3, 0, 0, 0])),
+        ),
+        (
+            "windows opened byte by byte",
+            &["window-update"],
+            after(Vec::new(), frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1])),
+        ),
+        (
+            "the window of a stream opened byte by byte",
+            &["window-update"],
+            after(opened, frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1])),
+        ),
+        (
+            "priorities",
+            &["other-frames"],
+            after(Vec::new(), frame(PRIORITY, 0, 1, &[0, 0, 0, 3, 9])),
+        ),
+        (
+            "frames that nobody knows",
+            &["other-frames"],
+            after(Vec::new(), frame(0xfa, 0, 0, &[0; 40])),
         ),
     ]
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_frames_ends_its_connection_and_no_other() {
+async fn a_flood_of_frames_ends_its_connection_and_no_other_and_is_recorded_once() {
     let upstream = Upstream::start("app").await;
     let site = Site::plan()
         .route("app", &upstream, "public = true")
+        .limits(LIMITS)
         .start()
         .await;
-    for (what, pieces) in frame_floods(&site) {
+    let mut recorded = 0;
+    for (what, kinds, pieces) in frame_floods(&site) {
         let before = offences(&upstream);
         let bystander = Bystander::start(&site).await;
         let offender = RawH2::connect(&site.client(), "app.test").await;
@@ -148,7 +236,50 @@ async fn a_flood_of_frames_ends_its_connection_and_no_other() {
         let through = offences(&upstream) - before;
         assert!(through <= FORGIVEN, "{what}: {through} requests");
         println!("{what}: {farewell:?}, {grown} KiB, {through} requests");
+        if kinds.is_empty() {
+            continue;
+        }
+        recorded += 1;
+        let floods = eventually(what, async || {
+            let floods = floods(&site);
+            (floods.len() >= recorded).then_some(floods)
+        })
+        .await;
+        assert_eq!(floods.len(), recorded, "{what}");
+        let last = &floods[recorded - 1];
+        let kind = last["portcullis.flood"].as_str().unwrap();
+        assert!(kinds.contains(&kind), "{what}: {last}");
+        assert_eq!(last["client.address"], "127.0.0.1", "{what}");
+        let counted = format!("portcullis_connections_cut_total{{kind=\"{kind}\"}}");
+        assert!(site.metrics().await.contains(&counted), "{what}");
     }
+}
+
+/// What the log holds about floods, oldest first.
+fn floods(site: &Site) -> Vec<serde_json::Value> {
+    let mut entries = site.entries();
+    entries.retain(|entry| entry["event.name"] == "connection.flooded");
+    entries
+}
+
+/// A client that is quick, and no offender: its frames are earned by what it asks for and is sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fast_transfer_is_no_flood() {
+    let upstream = Upstream::start("app").await;
+    let site = Site::plan()
+        .route("app", &upstream, "public = true")
+        .limits("h2_window_update_budget = 3\nh2_ping_budget = 3")
+        .start()
+        .await;
+    let mut h2 = site.client().h2("app.test").await;
+    for _ in 0..3 {
+        let asked = request_h2(&site, "GET", "app", "/sized/8000000")
+            .body(content(""))
+            .unwrap();
+        let answer = collect(h2.send_request(asked).await.unwrap()).await;
+        assert_eq!((answer.status, answer.body.len()), (200, 8_000_000));
+    }
+    assert!(floods(&site).is_empty());
 }
 
 /// Requests of others than the bystander.
@@ -291,5 +422,12 @@ async fn connections_of_one_address_leave_room_for_all_others() {
     let grown = bystander.stop().await;
     assert!(grown < GROWTH, "{grown} KiB");
     assert_eq!(offences(&upstream), 0);
+    eventually("every refused connection to be counted", async || {
+        let metrics = site.metrics().await;
+        metrics
+            .contains("portcullis_connections_refused_total 361\n")
+            .then_some(())
+    })
+    .await;
     drop(held);
 }

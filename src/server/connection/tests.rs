@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
+use prometheus_client::metrics::counter::Counter;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,6 +22,7 @@ use crate::base::Peer;
 use crate::config::Profile;
 use crate::message::Body;
 use crate::message::body::read_at_most;
+use crate::message::frames::Tally;
 use crate::server::accept::{Gate, accept_loop};
 use crate::tasks::Tasks;
 use crate::tls;
@@ -41,6 +43,7 @@ fn rules() -> Rules {
         header_count: 100,
         h2_max_streams: 100,
         h2_reset_budget: 20,
+        h2_frames: Tally::default(),
         h2_ping_interval: Duration::from_secs(20),
         h2_ping_timeout: Duration::from_secs(20),
         transport_security: HeaderValue::from_static("max-age=1"),
@@ -66,7 +69,7 @@ impl Site {
         let tls = secure.then(|| Arc::new(pki.server(Profile::Intermediate, BOTH, &[HOST])));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (tasks, gate) = (Tasks::new(), Gate::new(100, 3));
+        let (tasks, gate) = (Tasks::new(), Gate::new(100, 3, Counter::default()));
         let ends = Arc::<Mutex<Vec<_>>>::default();
         let (inner, log) = (tasks.clone(), Arc::clone(&ends));
         let handler = move |accepted| {
@@ -132,6 +135,7 @@ fn name(end: &End) -> &'static str {
         End::SendTimeout => "send timeout",
         End::Malformed(_) => "malformed",
         End::HeadTooLarge(_) => "head-too-large",
+        End::Flooded(..) => "flooded",
         End::Broken(_) => "broken",
         End::Gone(_) => "gone",
     }
