@@ -25,11 +25,11 @@ pub fn frames(data: &[u8]) {
     assert_eq!(whole, count(bytes.chunks(1), began));
 }
 
-fn count<'a>(pieces: impl Iterator<Item = &'a [u8]>, began: Instant) -> Result<(), Flood> {
+fn count<B: AsRef<[u8]>>(pieces: impl Iterator<Item = B>, began: Instant) -> Result<(), Flood> {
     let mut frames = Frames::new(BUDGETS, began);
     frames.read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0, || began)?;
     for piece in pieces {
-        frames.read(piece, 0, || began)?;
+        frames.read(piece.as_ref(), 0, || began)?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 mod frames;
 mod wire;
 
+pub use frames::frames;
 pub use wire::{chunked, wire};
 
 use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};

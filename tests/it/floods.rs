@@ -112,8 +112,8 @@ fn frame_floods(site: &Site) -> Vec<Row> {
             Box::new(move |round| {
                 hundred(round, |id| {
                     let mut both = frame(HEADERS, END_HEADERS, id, &made);
-                    // An increment of zero is an error of the stream (RFC 9113 section 6.9).
-                    both.extend(frame(WINDOW_UPDATE, 0, id, &[0; 4]));
+                    // More than a window can be is an error of the stream (RFC 9113 section 6.9.1).
+                    both.extend(frame(WINDOW_UPDATE, 0, id, &[0x7f, 0xff, 0xff, 0xff]));
                     both
                 })
             }),
