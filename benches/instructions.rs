@@ -5,6 +5,7 @@
 //! waiting or the kernel. Everything that a step needs is made ready before it, and everything was done once before.
 
 #![expect(
+    clippy::print_stdout,
     clippy::unwrap_used,
     clippy::disallowed_methods,
     reason = "a measurement waits, and may simply stop when something is wrong"

@@ -33,6 +33,9 @@ mod pages;
 // The whole, compiled.
 mod plan;
 
+// Errands: what the process does on its own account.
+mod acme;
+
 // Faces.
 mod portal;
 mod admin;

@@ -19,6 +19,18 @@ pub(crate) enum Call {
     Reload,
     People(PeopleCall),
     Sessions(SessionCall),
+    Certificates(CertificateCall),
+}
+
+/// About certificates.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum CertificateCall {
+    List,
+    /// Obtains the certificate with this name, or all, now, and waits for the outcome.
+    Renew {
+        name: Option<String>,
+    },
 }
 
 /// About people; `name` is a login name or e-mail address in any spelling.
@@ -110,6 +122,11 @@ pub(crate) enum Reply {
     Imported(Imported),
     Sessions(Vec<Session>),
     Session(Session),
+    Certificates(Vec<Certificate>),
+    /// How many certificates were renewed.
+    Renewed {
+        certificates: usize,
+    },
     /// How many sessions were ended.
     Revoked {
         sessions: usize,
@@ -178,6 +195,23 @@ pub(crate) struct Session {
     pub(crate) address: Option<IpAddr>,
     pub(crate) user_agent: Option<String>,
     pub(crate) hosts: Vec<String>,
+}
+
+/// A certificate as `cert status` prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Certificate {
+    pub(crate) names: Vec<String>,
+    /// `files`, `internal` or `acme`.
+    pub(crate) source: String,
+    /// `current`, `missing`, `ordering` or `failing`.
+    pub(crate) state: String,
+    pub(crate) not_after: Option<Moment>,
+    /// When it is renewed, or tried again; for those that are obtained.
+    pub(crate) due: Option<Moment>,
+    /// Failed attempts in a row.
+    pub(crate) failures: u32,
+    /// The latest failure, in words.
+    pub(crate) problem: Option<String>,
 }
 
 /// Why a [`Call`] was not carried out; each variant has one exit code. Texts are whole sentences for operators.

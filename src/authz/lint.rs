@@ -428,7 +428,9 @@ mod tests {
         };
         let mut intranet = allowing("x", route("intranet", &[]));
         let names = Names::default();
-        let told = |path: &str, route: &RouteFacts| findings(&rule(path), &[route.clone()], &names);
+        let told = |path: &str, route: &RouteFacts| {
+            findings(&rule(path), std::slice::from_ref(route), &names)
+        };
         assert!(told("/Admin*", &intranet).is_empty());
         intranet.ignores_case = true;
         assert!(told("/admin*", &intranet).is_empty());

@@ -89,7 +89,11 @@ pub(crate) fn generated(routes: &[RouteFacts], problems: &mut Problems) -> Vec<R
     let mut rules = Vec::with_capacity(made.len());
     for (position, one) in made.iter().enumerate() {
         let parsed = policies.as_ref().and_then(|all| all.get(position).cloned());
-        match parsed.map_or_else(|| Policy::parse(None, &one.text), Ok) {
+        let parsed = match parsed {
+            Some(policy) => Ok(policy),
+            None => Policy::parse(None, &one.text),
+        };
+        match parsed {
             Ok(policy) => rules.push(Rule::generated(&one.id, &policy, &one.route.name)),
             Err(error) => {
                 let problem = problems.error("PC2106");

@@ -14,7 +14,7 @@ pub(crate) mod time;
 pub(crate) use facts::Facts;
 pub(crate) use host::{Authority, Host, Origin};
 pub(crate) use ids::{EntryId, PolicyId, PrincipalId, RequestId, RouteName, SessionId};
-pub(crate) use peer::{Peer, Statement, TlsFacts};
+pub(crate) use peer::{MAIN_LISTENER, Peer, Statement, TlsFacts};
 pub(crate) use reason::{Fault, Reason};
 pub(crate) use secret::Secret;
 pub(crate) use time::{Clock, Timestamp};

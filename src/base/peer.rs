@@ -1,19 +1,24 @@
 //! The facts of one connection.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use http::{HeaderName, HeaderValue, Version};
 
 use super::{Authority, Host};
 
+/// Name of the listeners at the addresses of `[server]` `listen` and `http_redirect`.
+pub(crate) const MAIN_LISTENER: &str = "default";
+
 /// One accepted connection, as seen from our side of the socket.
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
-    /// The other end of the TCP connection.
+    /// The other end of the TCP connection, or what a listed load balancer says it is.
     pub(crate) address: SocketAddr,
-    /// Our end of it.
+    /// Our end of it, or the balancer's that the client connected to.
     pub(crate) local: SocketAddr,
+    /// Name of the listener that took it; `None` is the main one.
+    listener: Option<Arc<str>>,
     /// `None` on the plain listener.
     pub(crate) tls: Option<TlsFacts>,
     /// What upstreams are told about the connection, from its first request on.
@@ -50,9 +55,21 @@ impl Peer {
         Self {
             address,
             local,
+            listener: None,
             tls,
             statement: OnceLock::new(),
         }
+    }
+
+    /// The same through a listener of its own.
+    pub(crate) fn through(mut self, listener: Option<Arc<str>>) -> Self {
+        self.listener = listener;
+        self
+    }
+
+    /// Name of the listener that took it.
+    pub(crate) fn listener(&self) -> &str {
+        self.listener.as_deref().unwrap_or(MAIN_LISTENER)
     }
 
     /// The connection's remote address with an IPv4-mapped IPv6 form folded to IPv4.

@@ -72,6 +72,10 @@ reasons! {
     CredentialRejected = "credential-rejected", Client;
     /// Two different credentials stand in one request.
     ConflictingCredentials = "conflicting-credentials", Client;
+    /// A browser asked whether a page of another origin may send a request, and was told.
+    Preflight = "cors-preflight", Nobody;
+    /// A page of an origin that the route does not list asked to send a request.
+    OriginRefused = "origin-refused", Client;
     /// A form came without a valid token or from another origin.
     CrossSiteRequest = "cross-site-request", Client;
     /// A policy wants a fresh second factor first.

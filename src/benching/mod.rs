@@ -29,6 +29,7 @@ use crate::gateway::record::{Record, admission, who};
 use crate::keys::random;
 use crate::limit;
 use crate::message::cookie::Found;
+use crate::message::response::Came;
 use crate::message::{Body, CleanRequest, forwarded, security};
 use crate::plan::{Compiled, Plan, RequestContext};
 use crate::route::Route;
@@ -332,6 +333,7 @@ impl Site {
             &mut headers,
             &plan.message,
             &route.responses,
+            &Came::nowhere(),
         );
         security::finish(&mut headers, true, &plan.message);
         record.close(ANSWER_BYTES);

@@ -130,6 +130,7 @@ fn here(globals: &Globals, config: &Config, call: Call) -> Result<Reply, Failure
         audit: Arc::clone(&core.audit),
         clock: Clock::System,
         reload: None,
+        certificates: None,
     };
     let outcome = block_on(desk.perform(call, account::operator(account::own())));
     core.audit.close();

@@ -77,6 +77,9 @@ pub(crate) enum Verb {
     /// Sessions in force
     #[command(subcommand)]
     Session(Session),
+    /// Certificates in force
+    #[command(subcommand)]
+    Cert(Cert),
     /// Read and verify the audit log
     #[command(subcommand)]
     Audit(Audit),
@@ -322,6 +325,17 @@ pub(crate) struct Revoke {
     /// All sessions of everybody
     #[arg(long, group = "which")]
     pub(crate) all: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cert {
+    /// List certificates, when they end, and what keeps them from being renewed
+    Status,
+    /// Renew now what is obtained by ACME, and wait for the outcome
+    Renew {
+        /// A name of the certificate; without it, all
+        name: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use crate::base::Timestamp;
-use crate::config::{self, At, Config, Problems};
+use crate::config::{At, Config, Problems};
 use crate::keys::{KeyError, MasterKey};
 use crate::tls;
 use crate::tls::certificates::{Certificates, Wanted};
@@ -14,20 +14,13 @@ use crate::tls::certificates::{Certificates, Wanted};
 use super::outcome::chain;
 use super::shown;
 
-/// The folder of the internal authority below the data folder.
-const CA_FOLDER: &str = "ca";
-
 /// Loads the certificates as a start does. An internal authority that has not been made yet has nothing to load.
 pub(super) fn certificates(
     config: &Config,
     now: Timestamp,
     problems: &mut Problems,
 ) -> Option<Certificates> {
-    let internal = config.tls.certificates.value == config::Certificates::Internal;
-    if internal && !config.data_folder().join(CA_FOLDER).exists() {
-        return None;
-    }
-    let loaded = Wanted::of(config, now)
+    let loaded = Wanted::looked_at(config, now)?
         .map_err(|finding| vec![finding])
         .and_then(|wanted| Certificates::load(wanted, now).map_err(|rejected| rejected.0));
     match loaded {

@@ -14,7 +14,9 @@ const GROUPS: [(&str, &[&str]); 3] = [
     ),
     (
         "Look after it",
-        &["policy", "user", "session", "audit", "config", "doctor"],
+        &[
+            "policy", "user", "session", "cert", "audit", "config", "doctor",
+        ],
     ),
     ("Use it", &["completions", "man"]),
 ];

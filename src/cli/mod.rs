@@ -7,6 +7,7 @@
 mod admin;
 mod args;
 mod audit;
+mod cert;
 mod check;
 mod completions;
 mod config;
@@ -115,6 +116,7 @@ fn dispatch(verb: Verb, globals: &Globals) -> Result<Outcome, Failure> {
         Verb::Policy(args) => policy::run(&args, globals),
         Verb::User(args) => user::run(&args, globals),
         Verb::Session(args) => session::run(&args, globals),
+        Verb::Cert(args) => cert::run(&args, globals),
         Verb::Audit(args) => audit::run(&args, globals),
         Verb::Config(args) => config::run(&args, globals),
         Verb::Doctor => doctor::run(globals),

@@ -10,13 +10,17 @@ use super::{Globals, ground, shown};
 use crate::base::{Clock, Timestamp};
 use crate::config::{At, Config, Format, Level, Problems};
 use crate::server::core::OpenCoreError;
+use crate::server::inherited::Inherited;
+use crate::server::listeners::OpenError;
 use crate::server::{Server, StartError};
 use crate::telemetry::logging;
 
 pub(super) fn run(globals: &Globals) -> Result<Outcome, Failure> {
+    let inherited =
+        Inherited::from_environment().map_err(|error| Failure::cannot(chain(&error)))?;
     let path = globals.locate()?;
     let begun = Clock::System.now();
-    let server = open(path, globals)?;
+    let server = open(path, inherited, globals)?;
     let lines = Lines::of(&server);
     let terminal = std::io::stderr().is_terminal();
     server
@@ -42,7 +46,11 @@ pub(super) fn run(globals: &Globals) -> Result<Outcome, Failure> {
 }
 
 /// Opens everything, with logging as the configuration wants it; warnings are printed.
-pub(super) fn open(path: PathBuf, globals: &Globals) -> Result<Server, Failure> {
+pub(super) fn open(
+    path: PathBuf,
+    inherited: Inherited,
+    globals: &Globals,
+) -> Result<Server, Failure> {
     // Before the configuration is read there is only one safe choice; the file's own is taken as soon as it is known.
     let (level, format) = match crate::config::load(&path) {
         Ok(loaded) => (
@@ -52,7 +60,8 @@ pub(super) fn open(path: PathBuf, globals: &Globals) -> Result<Server, Failure> 
         Err(_reported_below) => (Level::Info, Format::Auto),
     };
     logging::start(level, format);
-    let server = Server::open(path, Clock::System).map_err(|error| refused(&error, globals))?;
+    let server =
+        Server::open(path, inherited, Clock::System).map_err(|error| refused(&error, globals))?;
     if !server.warnings().is_empty() {
         globals
             .out
@@ -83,6 +92,10 @@ fn refused(error: &StartError, globals: &Globals) -> Failure {
             key_is_gone(path, at, globals)
         }
         StartError::Core(OpenCoreError::Store(_)) => Failure::new(Exit::Unreachable, chain(error)),
+        StartError::Listen(OpenError::Inherited(_)) => {
+            let help = "pass sockets for the addresses in the configuration and for no others";
+            Failure::cannot(format!("{}. To go on: {help}", chain(error)))
+        }
         StartError::Listen(_) => {
             let help = "stop the other program, or set [server] listen to another address";
             Failure::cannot(format!("{}. To go on: {help}", chain(error)))
@@ -90,6 +103,7 @@ fn refused(error: &StartError, globals: &Globals) -> Failure {
         StartError::Core(_)
         | StartError::Tls(_)
         | StartError::Socket(_)
+        | StartError::Certificates(_)
         | StartError::Process(_) => Failure::cannot(chain(error)),
     }
 }

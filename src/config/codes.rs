@@ -102,6 +102,18 @@ codes! {
         "Addresses in rate limits, policies and the audit log come from the proxies listed here. A list that covers every address lets every client choose its own.";
     "PC1415", "an app on the portal's host",
         "To a browser, everything on one host and port is one site: a script of this app, or one that somebody smuggles into it, can read and operate the pages for signing in and the account. An app that is not to have that power gets a host of its own. Where every address in `listen` is a loopback address, as in trials, this is not reported.";
+    "PC1420", "a listener's name that is taken",
+        "`default` stands for the addresses in `listen` of [server], also where routes name listeners.";
+    "PC1421", "a listener that serves nothing",
+        "No app names the listener or has one of its labels, and the portal is not served there: every connection to its addresses would be refused.";
+    "PC1422", "an address that cannot be listened on",
+        "A reload opens new addresses before anything else changes. One that is taken, not of this machine, or not permitted refuses the reload, and everything stays as it was.";
+    "PC1430", "a header that a route cannot change",
+        "Headers of one connection and of framing decide where a message ends and who reads it; others are Portcullis' own word to browsers. If a route could set them, a slip in the file would open what they close.";
+    "PC1431", "pages that cannot be admitted",
+        "With `credentials`, a page of a listed origin acts for the person who looks at it. Every page of the internet must not, and browsers refuse the combination as well (Fetch standard, section 3.2). Header names are listed one by one for the same reason.";
+    "PC1432", "an origin without TLS",
+        "A page that came without TLS can be written by whoever is on the way, and it could then read what the route answers.";
     "PC2001", "a policy file cannot be read", "The user that runs Portcullis must be able to read the policies and their tests.";
     "PC2101", "the file is not Cedar", "The text breaks Cedar's grammar at the place shown.";
     "PC2102", "a policy without an id", "Every policy carries @id(\"...\"): the id names the rule in decisions, in the audit log and in tests.";
@@ -134,6 +146,10 @@ codes! {
     "PC3109", "a certificate that expires soon", "Renew it now; changed files are noticed without a restart.";
     "PC3110", "a weak certificate", "Its key or signature is below what Mozilla's guideline 6.0 wants for this profile.";
     "PC3111", "the internal authority cannot be used", "The files of the internal authority in the data folder are damaged or cannot be written.";
+    "PC3112", "a chain that does not fit together", "After the leaf comes the certificate that signed it, then the one that signed that. Programs that do not search for the missing piece refuse such a chain. Most authorities hand out a file named fullchain that is right.";
+    "PC3201", "a wildcard that cannot be proved", "An authority gives certificates for wildcards only to those who prove the name in DNS.";
+    "PC3202", "a challenge that nobody answers", "The authority would look where nothing of ours answers, so no name could be proved.";
+    "PC3203", "the program for DNS cannot be used", "It is run with the rights of Portcullis when a certificate is obtained. It must exist and be executable, and only its owner may change it.";
     "PC4101", "password hashes that are cheap to guess",
         "Whoever steals the database guesses at the passwords in it on hardware made for it. The memory and the passes of one check decide how many guesses a day that gives. Portcullis does not go below what OWASP's Password Storage Cheat Sheet asks for.";
     "PC5101", "http to another machine",

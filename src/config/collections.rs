@@ -80,7 +80,7 @@ impl Key for RouteName {
     }
 }
 
-impl Key for super::route::HeaderKey {
+impl Key for super::answers::HeaderKey {
     fn parse(name: &str) -> Option<Self> {
         HeaderName::try_from(name).ok().map(Self)
     }

@@ -11,9 +11,7 @@ const LATER: &[(&str, &str, &str)] = &[
     ("", "service", "service accounts are"),
     ("", "tunnel", "tunnels for TCP and SSH are"),
     ("server", "admin_from", "admin pages are"),
-    ("server", "proxy_protocol", "the PROXY protocol is"),
     ("server.branding", "logo", "an own logo is"),
-    ("tls", "acme", "obtaining certificates by ACME is"),
     ("tls", "client_ca", "client certificates are"),
     ("storage", "password", "PostgreSQL is"),
     ("storage", "recordings", "recordings are"),
@@ -60,7 +58,6 @@ pub(super) fn find(table: &str, key: &str) -> Option<&'static str> {
 
 /// Words of the design that this version does not have, and the subject of "... not in this version".
 const WORDS: &[(&str, &str)] = &[
-    ("acme", "obtaining certificates by ACME is"),
     ("allow", "serving requests without recording them is"),
     ("client-hash", "choosing a target by client is"),
     ("random-two", "choosing between two random targets is"),

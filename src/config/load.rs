@@ -139,6 +139,7 @@ fn assemble(document: Document, sources: Vec<Source>) -> Config {
             .unwrap_or_default(),
         sources,
         server: document.server,
+        listeners: document.listener,
         tls: document.tls,
         storage: document.storage,
         auth: document.auth,

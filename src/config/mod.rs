@@ -3,6 +3,7 @@
 //! Reads files and nothing else: no socket, no clock, no decision about a request. What the values mean is
 //! compiled by the modules below; they add their findings to the same [`Problems`].
 
+mod answers;
 mod audit;
 mod auth;
 mod check;
@@ -10,6 +11,7 @@ mod codes;
 mod collections;
 mod include;
 mod later;
+mod listener;
 mod load;
 mod nearest;
 mod problem;
@@ -35,10 +37,12 @@ mod words;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub(crate) use answers::{CookieDomain, CookieSameSite, Cors, CorsOrigin, HeaderKey, RouteCookies};
 pub(crate) use audit::{Audit, Durability, Format, Level, OnFailure, Telemetry};
 pub(crate) use auth::{Auth, PasswordCost, Session};
 pub(crate) use check::DEFAULT_TENANT;
 pub(crate) use codes::find as find_code;
+pub(crate) use listener::Listener;
 pub(crate) use load::{Loaded, compile, load, locate};
 pub(crate) use nearest::{Candidates, find as nearest};
 pub(crate) use problem::{Problem, Problems, Severity};
@@ -50,7 +54,7 @@ pub(crate) use server::{HeaderNames, Limits, Server};
 pub(crate) use source::{At, Source, Spanned};
 pub(crate) use starter::starter;
 pub(crate) use storage::Storage;
-pub(crate) use tls::{Certificates, Hsts, Tls};
+pub(crate) use tls::{Acme, Certificates, Challenge, DnsHook, Hsts, Tls};
 #[cfg(test)]
 pub(crate) use types::PathPrefix;
 pub(crate) use types::{Colour, HostPattern, Profile, Protocols, Subject, Target, TargetUrl};
@@ -68,6 +72,8 @@ pub(crate) struct Config {
     /// Every file that was read, the first one first; what the hash in the log is made of.
     pub(crate) sources: Vec<Source>,
     pub(crate) server: Server,
+    /// By name; `[server]` `listen` is not among them.
+    pub(crate) listeners: BTreeMap<String, Listener>,
     pub(crate) tls: Tls,
     pub(crate) storage: Storage,
     pub(crate) auth: Auth,
@@ -143,6 +149,8 @@ table! {
         include: Vec<Spanned<String>> = [], reload;
         /// Where Portcullis listens and what it calls itself.
         server: Server = required, reload;
+        /// Further addresses with rules of their own.
+        listener: BTreeMap<String, Listener> = {}, reload;
         /// TLS towards clients.
         tls: Tls = {}, reload;
         /// State that outlives the process.

@@ -1,10 +1,11 @@
 //! `[route.NAME]`: one app, who may open it and how its messages are treated.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method};
+use http::Method;
 
+use super::answers::{Cors, RouteCookies, RouteHeaders};
 use super::source::{At, Spanned};
 use super::table::table;
 use super::types::{Bytes, HostPattern, PathPrefix, Subject, Target};
@@ -30,6 +31,8 @@ table! {
         tenant: Spanned<String> = "default", reload;
         /// Words that policies can name: `Label::"..."`.
         labels: Vec<Spanned<String>> = [], reload;
+        /// Names of the `[listener.NAME]` that serve it, and `"default"` for the addresses of `[server]`. An empty list means `"default"` alone.
+        listeners: Vec<Spanned<String>> = [], reload;
         /// Name of the `[upstream.NAME]` behind. Either this or `to`.
         upstream: Spanned<String> = none, reload;
         /// The server behind, when it needs no options: makes an upstream with the route's name.
@@ -62,6 +65,14 @@ table! {
         identity: Identity = {}, reload;
         /// Changes to the headers of responses.
         headers: RouteHeaders = {}, reload;
+        /// Changes to the cookies of responses.
+        cookies: RouteCookies = {}, reload;
+        /// For an upstream that knows nothing of proxies: its own address in `Location`, `Content-Location`, `Refresh` and the `Domain` of cookies becomes the app's.
+        rewrite: bool = false, reload;
+        /// Further addresses under which the upstream knows itself, such as `"http://intranet:8080"`; with `rewrite`.
+        rewrite_from: Vec<Spanned<Origin>> = [], reload;
+        /// Pages of other origins that may read responses; without it, that is left to the upstream.
+        cors: Option<Cors> = none, reload;
         /// Shorter sessions for this route.
         session: RouteSession = {}, reload;
         /// What the audit log keeps of a request's target.
@@ -115,32 +126,6 @@ table! {
         audience: Option<String> = none, reload;
         /// Also sends the e-mail address and groups as plain headers. Only for upstreams that nobody else can reach.
         headers: bool = false, reload;
-    }
-}
-
-table! {
-    /// Changes to the headers of responses.
-    RouteHeaders ["route.NAME.headers"] {
-        /// Headers set on every response, in place of the upstream's.
-        set: BTreeMap<HeaderKey, HeaderValue> = {}, reload;
-        /// Headers taken from every response.
-        remove: Vec<HeaderName> = [], reload;
-    }
-}
-
-/// A header name that sorts, for use as a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct HeaderKey(pub(crate) HeaderName);
-
-impl Ord for HeaderKey {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.as_str().cmp(other.0.as_str())
-    }
-}
-
-impl PartialOrd for HeaderKey {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
     }
 }
 

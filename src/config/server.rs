@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 
+use super::listener::ProxyProtocol;
 use super::source::Spanned;
 use super::table::table;
 use super::types::{Bytes, Protocols, Pseudonym, Rate, Timezone};
@@ -17,11 +18,13 @@ table! {
     Server ["server"] {
         /// Host of the sign-in page and the app launcher, with a port when it is not 443.
         portal: Spanned<Authority> = required, reload;
-        /// Addresses for https.
-        listen: Vec<SocketAddr> = ["[::]:443"], restart;
+        /// Addresses for https. `[::]` takes IPv4 connections too, unless an IPv4 address with the same port is configured; then it takes IPv6 alone. An address that systemd has opened is taken over from it.
+        listen: Vec<SocketAddr> = ["[::]:443"], reload;
         /// Addresses for plain http. They redirect GET and HEAD of known hosts to https and answer everything else 403.
         /// An empty list closes them.
-        http_redirect: Vec<SocketAddr> = ["[::]:80"], restart;
+        http_redirect: Vec<SocketAddr> = ["[::]:80"], reload;
+        /// Load balancers in front that say in a PROXY header whose connection they pass on.
+        proxy_protocol: ProxyProtocol = {}, reload;
         /// HTTP versions offered to clients: `"h1"` for HTTP/1.1, `"h2"` for HTTP/2.
         http: Protocols = ["h1", "h2"], restart;
         /// Networks of proxies in front, whose `X-Forwarded-For` and `Forwarded` are believed.

@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
+use super::answers::CorsOrigin;
 use super::table::{Reader, Value};
 use super::tree::{Node, Raw};
 use super::types::{
@@ -79,8 +80,13 @@ from_text! {
     Method: "a method, such as \"GET\"", "PC1113", parse_method;
     HeaderName: "a header name, such as \"X-Example\"", "PC1113",
         |text| HeaderName::try_from(text).map_err(|_unreadable| format!("has `{text}`, which is no header name"));
-    HeaderValue: "a header value", "PC1113",
-        |text| HeaderValue::from_str(text).map_err(|_unreadable| "has characters that a header cannot carry".to_owned());
+    HeaderValue: "a header value", "PC1113", parse_header_value;
+    CorsOrigin: "an origin, such as \"https://app.example.com\", or \"*\"", "PC1111",
+        |text| if text == "*" {
+            Ok(CorsOrigin::Any)
+        } else {
+            Origin::parse(text).map(CorsOrigin::One).map_err(|error| format!("has `{text}`: {error}"))
+        };
     Colour: "a colour, such as \"#2f5d8a\"", "PC1113", parse_colour;
     CookieName: "a cookie name that begins with `__Host-`", "PC1113", parse_cookie_name;
     Pseudonym: "a name of letters, digits, `-`, `_` and `.`, at most 64", "PC1116",
@@ -94,6 +100,18 @@ fn bad_host(text: &str, why: &str) -> String {
         format!("is `{text}`, an address with a scheme; a host stands alone")
     } else {
         format!("is `{text}`, which is no host: {why}")
+    }
+}
+
+/// Printable ASCII without blanks around it: HTTP/2 refuses those, and bytes beyond ASCII have no agreed meaning.
+fn parse_header_value(text: &str) -> Result<HeaderValue, String> {
+    let plain = |byte: u8| matches!(byte, 0x20..=0x7e);
+    if text.trim() != text {
+        return Err("begins or ends with a blank".to_owned());
+    }
+    match HeaderValue::from_str(text) {
+        Ok(value) if text.bytes().all(plain) => Ok(value),
+        _ => Err("has characters that a header cannot carry".to_owned()),
     }
 }
 

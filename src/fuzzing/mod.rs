@@ -18,6 +18,7 @@ use crate::message::cookie::{self, OwnCookies};
 use crate::message::forwarded::client_address;
 use crate::message::target::check_path;
 use crate::message::{Body, CleanRequest, Oddities, Rules};
+use crate::server::proxy_header;
 
 /// A request head as on the wire: admitted or refused, and clean when admitted.
 pub fn admit_request(data: &[u8]) {
@@ -175,6 +176,22 @@ pub fn route_path(data: &[u8]) {
     );
 }
 
+/// The first bytes from a load balancer: what is read does not depend on how they arrive, and ends where it says.
+pub fn proxy_header(data: &[u8]) {
+    let whole = proxy_header::parse(data);
+    if let Ok(Some(header)) = whole {
+        assert!(header.length <= data.len() && header.length <= proxy_header::LONGEST);
+        assert_eq!(
+            proxy_header::parse(data.get(..header.length).unwrap_or_default()),
+            whole
+        );
+    }
+    for cut in 0..data.len() {
+        let early = proxy_header::parse(data.get(..cut).unwrap_or_default());
+        assert!(early == Ok(None) || early == whole);
+    }
+}
+
 fn peer() -> Option<Peer> {
     let tls = TlsFacts {
         server_name: Host::parse("app.example").ok()?,
@@ -239,12 +256,13 @@ mod tests {
     #[test]
     fn the_committed_corpora_hold() {
         type Target = (&'static str, fn(&[u8]));
-        let targets: [Target; 11] = [
+        let targets: [Target; 12] = [
             ("admit_request", super::admit_request),
             ("host", super::host),
             ("forwarded", super::forwarded),
             ("cookie", super::cookie),
             ("route_path", super::route_path),
+            ("proxy_header", super::proxy_header),
             ("wire", super::wire),
             ("frames", super::frames),
             ("chunked", super::chunked),

@@ -11,7 +11,7 @@ use super::{Shared, session_rules};
 use crate::audit::RequestEntry;
 use crate::authn::Authn;
 use crate::authz::{AccessRequest, Action, Caller, Circumstances, Decision, Target};
-use crate::base::{Host, Reason, RequestId, RouteName, SessionId, Timestamp};
+use crate::base::{Host, Peer, Reason, RequestId, RouteName, SessionId, Timestamp};
 use crate::message::watch::{Ended, OnEnd};
 
 /// A request that was permitted, as far as the policies see it.
@@ -23,6 +23,7 @@ pub(super) struct Question<'a> {
     pub(super) method: &'a str,
     pub(super) host: &'a Host,
     pub(super) path: &'a str,
+    pub(super) listener: &'a str,
 }
 
 impl Question<'_> {
@@ -31,7 +32,7 @@ impl Question<'_> {
         let plan = shared.plan.load();
         let route = plan
             .routes
-            .find(self.host, self.path)
+            .find_on(self.host, self.path, self.listener)
             .filter(|route| route.name == *self.route)
             .ok_or(Reason::NoRoute)?;
         let authn = match self.session {
@@ -68,6 +69,8 @@ pub(super) struct Overseer {
     pub(super) record: Record,
     /// `None` for answers of our own, which are nobody's to lose.
     pub(super) shared: Option<Arc<Shared>>,
+    /// The connection that it goes through.
+    pub(super) peer: Arc<Peer>,
 }
 
 impl OnEnd for Overseer {
@@ -75,7 +78,7 @@ impl OnEnd for Overseer {
         let (Some(shared), Some(entry)) = (&self.shared, self.record.entry()) else {
             return true;
         };
-        match ask_of(entry, shared) {
+        match ask_of(entry, self.peer.listener(), shared) {
             Ok(()) => true,
             Err(reason) => {
                 self.record.refused(reason);
@@ -90,7 +93,7 @@ impl OnEnd for Overseer {
 }
 
 /// An entry that lacks what the question needs was never permitted.
-fn ask_of(entry: &RequestEntry, shared: &Shared) -> Result<(), Reason> {
+fn ask_of(entry: &RequestEntry, listener: &str, shared: &Shared) -> Result<(), Reason> {
     let host = entry
         .host
         .as_deref()
@@ -106,6 +109,7 @@ fn ask_of(entry: &RequestEntry, shared: &Shared) -> Result<(), Reason> {
         method: &entry.method,
         host,
         path: &path.text,
+        listener,
     };
     question.ask(shared, shared.ledger.clock.now())
 }

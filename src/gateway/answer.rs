@@ -3,16 +3,18 @@
 //! The status is the real one. Causes stay in the log; the answer carries a sentence and the request id.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, COOKIE, HOST, HeaderMap, RETRY_AFTER};
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, ORIGIN, RETRY_AFTER,
+};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 
 use super::denial;
 use super::refusal::{self, Refusal};
 use crate::authn::BadCredential;
-use crate::base::{Fault, Reason};
+use crate::base::{Authority, Fault, Reason};
 use crate::message::{AdmitError, Body, extended, navigation, security};
 use crate::pages::{self, Failed, Frame, Mishap, Moment, Page as _, Style};
-use crate::plan::RequestContext;
+use crate::plan::{Plan, RequestContext};
 use crate::portal::Portal;
 use crate::upstream::error::ErrorKind;
 
@@ -29,6 +31,8 @@ pub(crate) struct Asked {
     host: Option<HeaderValue>,
     pub(super) style: Style,
     navigates: bool,
+    /// The page that asked, when a script of it did.
+    origin: Option<HeaderValue>,
     /// Of a navigation only, for the way to the sign-in page.
     cookies: HeaderMap,
 }
@@ -52,6 +56,7 @@ impl Asked {
                 Style::Problem
             },
             navigates,
+            origin: headers.get(ORIGIN).cloned(),
             cookies,
         }
     }
@@ -72,12 +77,47 @@ impl Asked {
         self.method == Method::HEAD || matches!(status.as_u16(), 204 | 304)
     }
 
+    /// Takes the page out of an answer to HEAD and leaves its length: over HTTP/2 nobody else does, and a client would
+    /// take the content for a broken stream.
+    pub(super) fn leave_out_content(&self, response: &mut Response<Body>) {
+        if self.method == Method::HEAD
+            && let Body::Full(content) = response.body()
+        {
+            let length = HeaderValue::from(content.len());
+            response.headers_mut().insert(CONTENT_LENGTH, length);
+            *response.body_mut() = Body::Empty;
+        }
+    }
+
+    /// Lets a page that the route admits read a refusal too: a script must be able to tell 401 from a broken network.
+    pub(super) fn let_read(&self, headers: &mut HeaderMap, plan: &Plan) {
+        let Some(origin) = &self.origin else {
+            return;
+        };
+        let authority = self.written_authority().map(Authority::parse);
+        let Some(Ok(authority)) = authority else {
+            return;
+        };
+        let route = plan.routes.find(&authority.host, self.path());
+        // For others nothing at all is said: a hidden route must look like one that is not there.
+        if let Some(rules) = route.and_then(|route| route.responses.cors.as_ref())
+            && rules.admits(origin)
+        {
+            rules.mark(headers, Some(origin));
+        }
+    }
+
+    /// As the client wrote it.
+    fn written_authority(&self) -> Option<&str> {
+        match self.uri.authority() {
+            Some(authority) => Some(authority.as_str()),
+            None => self.host.as_ref()?.to_str().ok(),
+        }
+    }
+
     /// The address to come back to, when it can be one.
     pub(super) fn address(&self) -> Option<String> {
-        let authority = match self.uri.authority() {
-            Some(authority) => authority.as_str(),
-            None => self.host.as_ref()?.to_str().ok()?,
-        };
+        let authority = self.written_authority()?;
         Some(format!("https://{authority}{}", self.target()))
     }
 }
@@ -126,6 +166,7 @@ fn closes_connection(refusal: &Refusal) -> bool {
         Refusal::Malformed(error) => error.closes_connection(),
         Refusal::UpgradeRefused(_)
         | Refusal::MethodRefused(_)
+        | Refusal::OriginRefused
         | Refusal::NoRoute
         | Refusal::RateLimited(_)
         | Refusal::BadCredential(_)
@@ -153,6 +194,7 @@ fn extra_headers(refusal: &Refusal) -> Vec<(HeaderName, HeaderValue)> {
         }
         Refusal::Malformed(_)
         | Refusal::UpgradeRefused(_)
+        | Refusal::OriginRefused
         | Refusal::NoRoute
         | Refusal::BadCredential(_)
         | Refusal::Denied(_)
@@ -167,6 +209,7 @@ fn mishap(refusal: &Refusal, cx: &RequestContext) -> Mishap {
         Refusal::Malformed(error) => malformed(*error, cx),
         Refusal::UpgradeRefused(_) => Mishap::UpgradeRefused,
         Refusal::MethodRefused(_) => Mishap::Method,
+        Refusal::OriginRefused => Mishap::OriginRefused,
         Refusal::NoRoute => Mishap::NoRoute,
         Refusal::RateLimited(limited) => Mishap::RateLimited {
             wait: std::time::Duration::from_secs(limited.retry_after()),

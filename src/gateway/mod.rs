@@ -8,6 +8,7 @@ mod again;
 mod denial;
 pub(crate) mod identity;
 mod plain;
+mod preflight;
 pub(crate) mod record;
 pub(crate) mod refusal;
 mod stream;
@@ -31,12 +32,13 @@ use crate::authn::cookie::Presented;
 use crate::authn::session::rules::SessionRules;
 use crate::authn::{Authenticator, Authn, BadCredential};
 use crate::authz::{AccessRequest, Action, Caller, Circumstances, Permit, Target};
-use crate::base::{Facts, Peer, Reason, RequestId};
+use crate::base::{Facts, Host, Peer, Reason, RequestId};
 use crate::config::Limits;
 use crate::keys::random;
 use crate::limit::{self, TooFast};
 use crate::message::cookie::Found;
 use crate::message::frames::Flood;
+use crate::message::response::Came;
 use crate::message::upgrade::UpgradeRefused;
 use crate::message::watch::Watched;
 use crate::message::{AdmitError, Body, CleanRequest, forwarded, security};
@@ -45,8 +47,9 @@ use crate::portal::{Assertions, Portal};
 use crate::route::Route;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
+use crate::tls::Challenges;
 use crate::upstream::request::Destination;
-use crate::upstream::{Pools, Report, UpstreamRequest};
+use crate::upstream::{Forwarded, Group, Pools, Report, UpstreamRequest};
 
 /// What all workers share.
 #[derive(Debug)]
@@ -56,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) assertions: Arc<Assertions>,
     pub(crate) portal: Portal,
+    pub(crate) challenges: Arc<Challenges>,
     pub(crate) ledger: Ledger,
 }
 
@@ -100,6 +104,11 @@ impl Gateway {
     /// What refusals say that the connection makes before there is a request.
     pub(crate) fn transport_security(&self) -> HeaderValue {
         self.shared.plan.load().message.hsts.clone()
+    }
+
+    /// `true` when a TLS handshake for this name may go on at this listener.
+    pub(crate) fn shakes_hands(&self, name: &Host, listener: &str) -> bool {
+        self.shared.plan.load().shakes_hands(name, listener)
     }
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
@@ -173,7 +182,8 @@ impl Gateway {
             self.metrics().rate_limited(&limited.limit);
         }
         answer::log(refusal, cx);
-        let response = answer::response(refusal, asked, cx, &self.shared.portal);
+        let mut response = answer::response(refusal, asked, cx, &self.shared.portal);
+        asked.let_read(response.headers_mut(), &cx.plan);
         Carried::answered(response, record)
     }
 
@@ -196,6 +206,7 @@ impl Gateway {
             length
         });
         finish_head(&mut response, cx);
+        asked.leave_out_content(&mut response);
         response
     }
 
@@ -212,7 +223,13 @@ impl Gateway {
         record.admitted_message(&request, Portal::told_path(&request, plan));
         plan.limits.admit_address(facts.client)?;
         if facts.peer.tls.is_none() {
-            return Ok(Carried::page(plain::answer(&request, plan), record));
+            let listener = facts.peer.listener();
+            let answer = plain::answer(&request, listener, plan, &self.shared.challenges);
+            return Ok(Carried::page(answer, record));
+        }
+        let listener = facts.peer.listener();
+        if !plan.serves_on(request.host(), listener) {
+            return Err(Refusal::NoRoute);
         }
         if Portal::owns(&request, plan) {
             // Boxed: requests that are carried would take the room for pages along.
@@ -220,11 +237,14 @@ impl Gateway {
         }
         let route = Arc::clone(
             plan.routes
-                .find(request.host(), request.path())
+                .find_on(request.host(), request.path(), listener)
                 .ok_or(Refusal::NoRoute)?,
         );
         record.matched(&route, &request);
         admit_path(&route, &request)?;
+        if let Some(answer) = preflight::answer(&request, &route, facts, plan)? {
+            return Ok(Carried::preflight(answer, record));
+        }
 
         let authn = self.authenticate(&request, facts, &route, plan)?;
         record.identified(&authn);
@@ -273,6 +293,7 @@ impl Gateway {
             cx.facts.peer.tls.is_some(),
             &cx.plan.message,
         );
+        asked.leave_out_content(&mut response);
         response
     }
 
@@ -351,7 +372,6 @@ impl Gateway {
         let said = statements(&self.shared.assertions, principal, route, cx)
             .map_err(|_key| Refusal::SignerUnavailable)?;
         let group = Arc::clone(plan.upstream_of(route).ok_or(Refusal::NoRoute)?);
-        let (name, patience) = (Arc::clone(&group.name), group.timeouts.first_byte);
         let destination = Destination {
             group: &group,
             preserve_host: route.preserve_host,
@@ -362,39 +382,55 @@ impl Gateway {
             .admit(admission(permit, route, &request, facts))
             .await?;
         let opened = Opened::of(&request, granted, facts);
+        let asking = route.responses.asking(&request);
         let outgoing = UpstreamRequest::build(
             request.onward(facts.client, &facts.peer, &plan.message),
             permit,
             receipt,
             destination,
         );
-        let forwarded = self.pools.forward(outgoing).await.map_err(|error| {
-            record.carried(&name, error.target.as_deref(), None);
-            let route = Arc::clone(route);
-            Refusal::Upstream(Box::new(Failed {
-                error,
-                route,
-                patience,
-            }))
-        })?;
+        let forwarded = self.exchange(outgoing, (route, &group), record).await?;
         log_carried(&forwarded.report, permit, facts);
-        record.carried(
-            &name,
-            Some(&forwarded.report.target),
-            Some(Arc::clone(&forwarded.report.meter)),
-        );
         let (tunnel, response) = (forwarded.tunnel, forwarded.response);
         let stream = tunnel.zip(opened).map(|(tunnel, opened)| Stream {
             tunnel,
             idle: plan.config.server.limits.upgrade_idle_timeout,
             opened,
         });
-        let response = clean(response, route, plan, record);
+        let came = Came {
+            asking: &asking,
+            target: &forwarded.report.target,
+        };
+        let response = clean(response, route, plan, &came, record);
         Ok(Carried {
             response,
             stream,
             permitted: true,
         })
+    }
+
+    /// Waits for the head of the upstream's answer.
+    async fn exchange(
+        &self,
+        outgoing: UpstreamRequest,
+        (route, group): (&Arc<Route>, &Group),
+        record: &mut Record,
+    ) -> Result<Forwarded, Refusal> {
+        match self.pools.forward(outgoing).await {
+            Ok(forwarded) => {
+                let Report { target, meter, .. } = &forwarded.report;
+                record.carried(&group.name, Some(target), Some(Arc::clone(meter)));
+                Ok(forwarded)
+            }
+            Err(error) => {
+                record.carried(&group.name, error.target.as_deref(), None);
+                Err(Refusal::Upstream(Box::new(Failed {
+                    error,
+                    route: Arc::clone(route),
+                    patience: group.timeouts.first_byte,
+                })))
+            }
+        }
     }
 
     /// The last touch on an answer, and the watch on its end.
@@ -411,13 +447,22 @@ impl Gateway {
             permitted,
         } = carried;
         finish_head(&mut response, cx);
+        asked.leave_out_content(&mut response);
         if let Some(stream) = stream {
             self.relay(stream, cx.plan.config.audit.stream_interval, record);
             return response;
         }
         let (head, body) = response.into_parts();
         let shared = (permitted && !body.is_end_stream()).then(|| Arc::clone(&self.shared));
-        let mut watched = Watched::new(body, Overseer { record, shared });
+        let peer = Arc::clone(&cx.facts.peer);
+        let mut watched = Watched::new(
+            body,
+            Overseer {
+                record,
+                shared,
+                peer,
+            },
+        );
         if asked.expects_no_content(head.status) {
             watched = watched.without_content();
         }
@@ -446,6 +491,11 @@ impl Carried {
         }
     }
 
+    fn preflight(response: Response<Body>, record: &mut Record) -> Self {
+        record.refused(Reason::Preflight);
+        Self::answered(response, record)
+    }
+
     fn page(response: Response<Body>, record: &mut Record) -> Self {
         record.refused(if response.status() == StatusCode::FORBIDDEN {
             Reason::NoRoute
@@ -472,6 +522,7 @@ fn clean(
     mut response: Response<Body>,
     route: &Route,
     plan: &Plan,
+    came: &Came<'_>,
     record: &mut Record,
 ) -> Response<Body> {
     let status = response.status();
@@ -481,6 +532,7 @@ fn clean(
         response.headers_mut(),
         &plan.message,
         &route.responses,
+        came,
     );
     response
 }

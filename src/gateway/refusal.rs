@@ -27,6 +27,9 @@ pub(crate) enum Refusal {
     /// Methods that the route carries, for `Allow`.
     #[error("the route does not carry the method")]
     MethodRefused(Vec<http::Method>),
+    /// A preflight request of an origin that the route does not list.
+    #[error("the route admits no page of this origin")]
+    OriginRefused,
     #[error("no route has this host and path")]
     NoRoute,
     #[error("{0}")]
@@ -68,6 +71,7 @@ impl Refusal {
             Self::Malformed(error) => error.reason(),
             Self::UpgradeRefused(_) => Reason::UpgradeRefused,
             Self::MethodRefused(_) => Reason::MethodNotAllowed,
+            Self::OriginRefused => Reason::OriginRefused,
             Self::NoRoute => Reason::NoRoute,
             Self::RateLimited(_) => Reason::RateLimited,
             Self::BadCredential(BadCredential::Conflicting) => Reason::ConflictingCredentials,

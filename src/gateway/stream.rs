@@ -29,6 +29,7 @@ pub(super) struct Opened {
     method: String,
     host: Host,
     path: String,
+    listener: String,
 }
 
 /// A stream that both sides agreed to.
@@ -51,6 +52,7 @@ impl Opened {
             method: request.method().as_str().to_owned(),
             host: request.host().clone(),
             path: request.path().to_owned(),
+            listener: facts.peer.listener().to_owned(),
         })
     }
 
@@ -63,6 +65,7 @@ impl Opened {
             method: &self.method,
             host: &self.host,
             path: &self.path,
+            listener: &self.listener,
         }
     }
 }

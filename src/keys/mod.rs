@@ -3,6 +3,7 @@
 //! Only this module touches the bytes of a private key. It does not know the database: what must last is handed out
 //! sealed and handed back in. It never decides who may do something.
 
+mod certificate;
 mod common_passwords;
 mod error;
 mod master;
@@ -15,6 +16,7 @@ mod sign;
 
 use std::sync::Once;
 
+pub(crate) use certificate::{CertificateKey, KeptCertificate};
 pub(crate) use error::KeyError;
 pub(crate) use master::{MacKey, MasterKey};
 pub(crate) use note::{NoteSigner, NoteVerifier};

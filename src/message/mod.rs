@@ -17,6 +17,7 @@ pub(crate) mod identity;
 pub(crate) mod method;
 pub(crate) mod navigation;
 pub(crate) mod onward;
+pub(crate) mod response;
 pub(crate) mod rules;
 pub(crate) mod security;
 pub(crate) mod target;

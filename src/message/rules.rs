@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::body::Bound;
 use super::cookie::OwnCookies;
 use super::identity::Reserved;
-use crate::config::{Config, Hsts, Server};
+use crate::config::{Config, Hsts};
 
 /// Limits and names that every request is measured with. The defaults are those of the configuration.
 #[derive(Debug, Clone)]
@@ -76,7 +76,7 @@ impl Rules {
                 bytes: limits.body_bytes,
                 idle: limits.body_timeout,
             },
-            ports: ports(server),
+            ports: ports(config),
             trusted_proxies: server.trusted_proxies.clone(),
             cookies: OwnCookies::new(config.session.cookie.as_str()),
             reserved: Arc::new(Reserved::new(&reserved)),
@@ -87,10 +87,18 @@ impl Rules {
 }
 
 /// What people may write after the host: the portal's port, ours, and the usual one where a proxy is in front.
-fn ports(server: &Server) -> Vec<u16> {
+fn ports(config: &Config) -> Vec<u16> {
+    let server = &config.server;
+    let further = config.listeners.values().flat_map(|one| &one.listen);
     let portal = server.portal.port.unwrap_or(443);
     let mut ports: Vec<u16> = std::iter::once(portal)
-        .chain(server.listen.iter().map(std::net::SocketAddr::port))
+        .chain(
+            server
+                .listen
+                .iter()
+                .chain(further)
+                .map(std::net::SocketAddr::port),
+        )
         .filter(|port| *port != 0)
         .collect();
     ports.sort_unstable();

@@ -6,6 +6,7 @@
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use super::response::{Came, ResponseRules};
 use super::{Rules, hop};
 
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
@@ -13,20 +14,22 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+
 /// What an upstream must not say to a browser.
 fn is_unsaid(name: &HeaderName) -> bool {
     let name = name.as_str();
     matches!(
         name,
         "alt-svc"
-            // `"cookies"` or `"*"` would sign the person out of this host.
-            | "clear-site-data"
             | "proxy-authenticate"
             | "public-key-pins"
             | "public-key-pins-report-only"
             | "server"
             // A worker of one path would rule its whole host, the portal's pages included.
             | "service-worker-allowed"
+            // Obsolete, and a second way to set a cookie for whoever still reads it (RFC 2965).
+            | "set-cookie2"
             | "strict-transport-security"
             | "x-aspnet-version"
             | "x-aspnetmvc-version"
@@ -45,19 +48,13 @@ const OWN_PAGE_PERMISSIONS: &str = "accelerometer=(), camera=(), display-capture
     publickey-credentials-create=(self), publickey-credentials-get=(self), screen-wake-lock=(), usb=(), \
     xr-spatial-tracking=()";
 
-/// A route's wishes for the headers of its answers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct ResponseRules {
-    pub(crate) set: Vec<(HeaderName, HeaderValue)>,
-    pub(crate) remove: Vec<HeaderName>,
-}
-
 /// Cleans the headers of an upstream's answer. `finish` must follow, as for every answer.
 pub(crate) fn from_upstream(
     status: StatusCode,
     headers: &mut HeaderMap,
     rules: &Rules,
     route: &ResponseRules,
+    came: &Came<'_>,
 ) {
     let protocol = (status == StatusCode::SWITCHING_PROTOCOLS)
         .then(|| headers.get(header::UPGRADE).cloned())
@@ -68,15 +65,38 @@ pub(crate) fn from_upstream(
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     }
     hop::remove_if(headers, is_unsaid);
-    rules.cookies.strip_response(headers);
-    headers
-        .entry(header::X_CONTENT_TYPE_OPTIONS)
-        .or_insert(HeaderValue::from_static("nosniff"));
-    for name in &route.remove {
-        headers.remove(name);
+    if status == StatusCode::NO_CONTENT {
+        // RFC 9110 section 8.6: it says nothing there.
+        headers.remove(header::CONTENT_LENGTH);
     }
-    for (name, value) in &route.set {
-        headers.insert(name, value.clone());
+    limit_site_data(headers);
+    route.apply(status, headers, &rules.cookies, came);
+}
+
+/// Keeps of `Clear-Site-Data` what concerns the app alone. `"cookies"` would sign the person out, in some browsers on
+/// every host of the domain; `"*"` contains it, so that it is told apart into what it may still mean.
+fn limit_site_data(headers: &mut HeaderMap) {
+    const HARMLESS: [&[u8]; 3] = [b"\"cache\"", b"\"storage\"", b"\"executionContexts\""];
+    if !headers.contains_key(CLEAR_SITE_DATA) {
+        return;
+    }
+    let mut said = [false; HARMLESS.len()];
+    for value in headers.get_all(CLEAR_SITE_DATA) {
+        for part in value.as_bytes().split(|byte| *byte == b',') {
+            let part = part.trim_ascii();
+            for (said, word) in said.iter_mut().zip(HARMLESS) {
+                *said |= part == word || part == b"\"*\"";
+            }
+        }
+    }
+    headers.remove(CLEAR_SITE_DATA);
+    let words = said.iter().zip(HARMLESS).filter(|(said, _)| **said);
+    let kept: Vec<&[u8]> = words.map(|(_, word)| word).collect();
+    if let (false, Ok(value)) = (
+        kept.is_empty(),
+        HeaderValue::from_bytes(&kept.join(b", ".as_slice())),
+    ) {
+        headers.insert(CLEAR_SITE_DATA, value);
     }
 }
 
@@ -114,8 +134,9 @@ pub(crate) fn finish(headers: &mut HeaderMap, secure: bool, rules: &Rules) {
 mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-    use super::{ResponseRules, finish, from_upstream, own_answer};
+    use super::{finish, from_upstream, own_answer};
     use crate::message::Rules;
+    use crate::message::response::{Came, ResponseRules};
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -131,7 +152,7 @@ mod tests {
     fn answered(pairs: &[(&'static str, &'static str)], route: &ResponseRules) -> HeaderMap {
         let rules = Rules::default();
         let mut map = headers(pairs);
-        from_upstream(StatusCode::OK, &mut map, &rules, route);
+        from_upstream(StatusCode::OK, &mut map, &rules, route, &Came::nowhere());
         finish(&mut map, true, &rules);
         map
     }
@@ -180,6 +201,7 @@ mod tests {
             names,
             [
                 "content-type",
+                "referrer-policy",
                 "set-cookie",
                 "strict-transport-security",
                 "x-content-type-options"
@@ -196,6 +218,7 @@ mod tests {
                 HeaderValue::from_static("DENY"),
             )],
             remove: vec![HeaderName::from_static("x-debug")],
+            ..ResponseRules::default()
         };
         let map = answered(&[("x-debug", "1"), ("x-frame-options", "ALLOWALL")], &route);
         assert_eq!(map["x-frame-options"], "DENY");
@@ -215,6 +238,7 @@ mod tests {
             &mut map,
             &Rules::default(),
             &route,
+            &Came::nowhere(),
         );
         assert_eq!(map["upgrade"], "websocket");
         assert_eq!(map["connection"], "upgrade");

@@ -15,6 +15,8 @@ pub(crate) enum Mishap {
     AmbiguousTarget,
     ConflictingCredentials,
     CrossSite,
+    /// A page of an origin that the app does not admit.
+    OriginRefused,
     /// The session or token is unknown, expired or revoked, and the caller cannot be redirected.
     CredentialRejected,
     /// Nobody has signed in, and the caller cannot be redirected.
@@ -79,6 +81,7 @@ impl Mishap {
             Self::AmbiguousTarget => Reason::AmbiguousTarget,
             Self::ConflictingCredentials => Reason::ConflictingCredentials,
             Self::CrossSite => Reason::CrossSiteRequest,
+            Self::OriginRefused => Reason::OriginRefused,
             Self::CredentialRejected => Reason::CredentialRejected,
             Self::SignInRequired => Reason::SignInRequired,
             Self::UpgradeRefused => Reason::UpgradeRefused,
@@ -106,7 +109,7 @@ impl Mishap {
         match self {
             Self::Malformed | Self::AmbiguousTarget | Self::ConflictingCredentials => 400,
             Self::CredentialRejected | Self::SignInRequired => 401,
-            Self::CrossSite | Self::UpgradeRefused => 403,
+            Self::CrossSite | Self::OriginRefused | Self::UpgradeRefused => 403,
             Self::NoRoute | Self::NoPage => 404,
             Self::Method => 405,
             Self::RequestTimeout => 408,
@@ -143,6 +146,7 @@ impl Mishap {
             | Self::AmbiguousTarget
             | Self::ConflictingCredentials
             | Self::CrossSite
+            | Self::OriginRefused
             | Self::CredentialRejected
             | Self::SignInRequired
             | Self::UpgradeRefused
@@ -245,6 +249,11 @@ impl Mishap {
                 "The form did not come from here",
                 "Another site, or a page that was open for too long, sent it. Nothing was changed.",
                 "Open the page again and repeat what you did.",
+            ),
+            Self::OriginRefused => (
+                "Pages of this origin are not admitted",
+                "A script of a page on another origin asked to use the app, and the app does not list that origin.",
+                "Ask whoever runs the app to list the page's origin.",
             ),
             Self::CredentialRejected => (
                 "Your sign-in has ended",

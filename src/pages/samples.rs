@@ -503,6 +503,7 @@ pub(super) fn mishaps(app: &str) -> Vec<(&'static str, Mishap)> {
         ("401-sign-in", Mishap::SignInRequired),
         ("401-credential", Mishap::CredentialRejected),
         ("403-cross-site", Mishap::CrossSite),
+        ("403-origin", Mishap::OriginRefused),
         ("403-upgrade", Mishap::UpgradeRefused),
         ("404-no-app", Mishap::NoRoute),
         ("404-no-page", Mishap::NoPage),

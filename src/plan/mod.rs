@@ -15,7 +15,7 @@ use data_encoding::HEXLOWER;
 use crate::authn::rules::Rules as AuthnRules;
 use crate::authz::Policies;
 use crate::authz::cases::Report;
-use crate::base::{Authority, Host};
+use crate::base::{Authority, Host, MAIN_LISTENER};
 use crate::config::{self, Config, Loaded, Problems};
 use crate::keys;
 use crate::limit::Limits;
@@ -136,6 +136,31 @@ impl Plan {
     /// `true` for the portal's host and every host that a route has.
     pub(crate) fn serves(&self, host: &Host) -> bool {
         self.is_portal(host) || self.routes.knows(host)
+    }
+
+    /// The same among what one listener serves. An app on the portal's host is where the portal is.
+    pub(crate) fn serves_on(&self, host: &Host, listener: &str) -> bool {
+        if !self.is_portal(host) {
+            return self.routes.knows_on(host, listener);
+        }
+        let further = self.config.listeners.get(listener);
+        further.map_or(listener == MAIN_LISTENER, |further| further.portal)
+    }
+
+    /// `true` when a TLS handshake for the host may go on. With several listeners each knows only what it serves, so
+    /// that one of them cannot be asked what the others have.
+    pub(crate) fn shakes_hands(&self, host: &Host, listener: &str) -> bool {
+        self.config.listeners.is_empty() || self.serves_on(host, listener)
+    }
+
+    /// The port in addresses of a route: the portal's, or that of the first listener where only others serve it.
+    pub(crate) fn port_of(&self, route: &Route) -> Option<u16> {
+        if route.is_on(MAIN_LISTENER) {
+            return self.portal().port;
+        }
+        let listener = route.listeners.first()?;
+        let address = self.config.listeners.get(listener)?.listen.first()?;
+        Some(address.port()).filter(|port| *port != 443)
     }
 
     /// `https://login.example.com`, with the port when it is not 443.

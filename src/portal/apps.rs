@@ -104,7 +104,7 @@ fn tile(visit: &Visit<'_>, person: &Arc<Principal>, route: &Route) -> Option<Til
     };
     let authority = Authority {
         host: Host::clone(host),
-        port: visit.plan().portal().port,
+        port: visit.plan().port_of(route),
     };
     let shown = if route.prefix == "/" {
         host.to_string()

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use http::Method;
 
-use crate::base::{Origin, RouteName};
+use crate::base::{MAIN_LISTENER, Origin, RouteName};
 use crate::config::{self, AuditPath, AuditQuery, Explain, HostPattern};
 use crate::message::body::Bound;
-use crate::message::security::ResponseRules;
+use crate::message::response::ResponseRules;
 use crate::message::target::folded;
 use crate::message::{AdmitError, CleanRequest, Oddities};
 
@@ -24,6 +24,8 @@ pub(crate) struct Route {
     pub(crate) prefix: String,
     /// Name of the upstream behind.
     pub(crate) upstream: String,
+    /// Names of the listeners that serve it.
+    pub(crate) listeners: Vec<String>,
     /// The upstream does not tell `/Admin` from `/admin`; the prefix is in lower case then.
     pub(crate) ignores_case: bool,
     pub(crate) public: bool,
@@ -86,6 +88,7 @@ impl Route {
                 written.path.as_str().to_owned()
             },
             upstream: written.upstream.value.clone(),
+            listeners: Vec::new(),
             ignores_case: general.ignores_case,
             public: written.public,
             hidden: written.hidden,
@@ -105,11 +108,36 @@ impl Route {
             },
             preserve_host: written.preserve_host,
             identity: identity(written),
-            responses: responses(written),
+            responses: ResponseRules::compile(written),
             session: session(written, general.session),
             audit_path: written.audit.path,
             audit_query: written.audit.query,
         }
+    }
+
+    /// Adds the listeners that serve it: those it names, or the main one, and those with one of its labels.
+    pub(super) fn on(mut self, written: &config::Route, listeners: &[&config::Listener]) -> Self {
+        self.listeners = written
+            .listeners
+            .iter()
+            .map(|name| name.value.clone())
+            .collect();
+        if self.listeners.is_empty() {
+            self.listeners.push(MAIN_LISTENER.to_owned());
+        }
+        let labels: Vec<&str> = written.labels.iter().map(|label| label.as_str()).collect();
+        let by_label = listeners.iter().filter(|one| {
+            one.labels
+                .iter()
+                .any(|label| labels.contains(&label.as_str()))
+        });
+        self.listeners.extend(by_label.map(|one| one.name.clone()));
+        self
+    }
+
+    /// `true` when connections of this listener reach it.
+    pub(crate) fn is_on(&self, listener: &str) -> bool {
+        self.listeners.iter().any(|own| own == listener)
     }
 
     /// Methods are compared exactly; an empty list admits all that are known.
@@ -143,16 +171,6 @@ fn identity(written: &config::Route) -> Identity {
         assertion: written.identity.assertion,
         audience: audience.unwrap_or(written.name.as_str()).to_owned(),
         headers: written.identity.headers,
-    }
-}
-
-fn responses(written: &config::Route) -> ResponseRules {
-    let set = written.headers.set.iter();
-    ResponseRules {
-        set: set
-            .map(|(name, value)| (name.0.clone(), value.clone()))
-            .collect(),
-        remove: written.headers.remove.clone(),
     }
 }
 

@@ -12,7 +12,9 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use prometheus_client::metrics::counter::Counter;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 
+use super::door::{Door, Entrance};
 use crate::tasks::Tasks;
 
 /// Pause after an error that says the machine is out of something.
@@ -25,6 +27,12 @@ pub(crate) struct Accepted {
     pub(crate) address: SocketAddr,
     /// Counts the connection until it is dropped.
     pub(crate) pass: Pass,
+    /// The one it came through.
+    pub(crate) door: Arc<Door>,
+    /// It comes from a load balancer, which says first whose it is.
+    pub(crate) passed_on: bool,
+    /// Cancelled when it should end in order.
+    pub(crate) leaving: CancellationToken,
 }
 
 /// Counts open connections, in all and per address; shared by all workers.
@@ -64,11 +72,12 @@ impl From<IpAddr> for Neighbour {
 #[derive(Debug)]
 pub(crate) struct Pass {
     gate: Arc<Gate>,
-    neighbour: Neighbour,
+    /// `None` until it is known whose connection it is.
+    neighbour: Option<Neighbour>,
 }
 
 impl Gate {
-    /// `refused` counts connections that were closed at once because a cap was reached.
+    /// `refused` counts connections that find no place.
     pub(crate) fn new(total: usize, per_address: usize, refused: Counter) -> Arc<Self> {
         Arc::new(Self {
             total,
@@ -81,26 +90,20 @@ impl Gate {
 
     /// A place for a connection from `ip`; `None` when a cap is reached.
     pub(crate) fn enter(self: &Arc<Self>, ip: IpAddr) -> Option<Pass> {
+        let mut pass = self.enter_unnamed()?;
+        pass.name(ip).then_some(pass)
+    }
+
+    /// A place among all for a connection that still has to say whose it is.
+    pub(crate) fn enter_unnamed(self: &Arc<Self>) -> Option<Pass> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.total {
-            self.open.fetch_sub(1, Ordering::Relaxed);
-            self.refused.inc();
-            return None;
-        }
-        let neighbour = Neighbour::from(ip);
-        let admitted = {
-            let mut count = self.by_address.entry(neighbour).or_insert(0);
-            let admitted = *count < self.per_address;
-            *count += usize::from(admitted);
-            admitted
-        };
-        if !admitted {
             self.open.fetch_sub(1, Ordering::Relaxed);
             self.refused.inc();
             return None;
         }
         Some(Pass {
             gate: Arc::clone(self),
-            neighbour,
+            neighbour: None,
         })
     }
 
@@ -111,10 +114,32 @@ impl Gate {
     }
 }
 
+impl Pass {
+    /// Counts the connection for `ip`, unless it is counted for an address already. `false` when that address has as
+    /// many as it may: the connection must be closed.
+    pub(crate) fn name(&mut self, ip: IpAddr) -> bool {
+        if self.neighbour.is_some() {
+            return true;
+        }
+        let neighbour = Neighbour::from(ip);
+        let mut count = self.gate.by_address.entry(neighbour).or_insert(0);
+        if *count >= self.gate.per_address {
+            self.gate.refused.inc();
+            return false;
+        }
+        *count += 1;
+        self.neighbour = Some(neighbour);
+        true
+    }
+}
+
 impl Drop for Pass {
     fn drop(&mut self) {
         self.gate.open.fetch_sub(1, Ordering::Relaxed);
-        if let Entry::Occupied(mut entry) = self.gate.by_address.entry(self.neighbour) {
+        let Some(neighbour) = self.neighbour else {
+            return;
+        };
+        if let Entry::Occupied(mut entry) = self.gate.by_address.entry(neighbour) {
             if *entry.get() > 1 {
                 *entry.get_mut() -= 1;
             } else {
@@ -124,9 +149,10 @@ impl Drop for Pass {
     }
 }
 
-/// Accepts until the tasks drain; `serve` runs as a task of its own for every connection.
+/// Accepts until the address is given up; `serve` runs as a task of its own for every connection.
 pub(crate) async fn accept_loop<S, F>(
     listener: TcpListener,
+    entrance: Entrance,
     gate: Arc<Gate>,
     tasks: Tasks,
     serve: S,
@@ -134,21 +160,26 @@ pub(crate) async fn accept_loop<S, F>(
     S: Fn(Accepted) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    let draining = tasks.draining().clone();
-    while let Some(outcome) = draining.run_until_cancelled(listener.accept()).await {
+    let leaving = entrance.leaving;
+    while let Some(outcome) = leaving.run_until_cancelled(listener.accept()).await {
         let (socket, address) = match outcome {
             Ok(accepted) => accepted,
             Err(error) => {
                 if !concerns_one_connection(&error) {
                     tracing::error!(%error, "connections cannot be accepted for the moment");
-                    draining
-                        .run_until_cancelled(tokio::time::sleep(PAUSE))
-                        .await;
+                    leaving.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
                 }
                 continue;
             }
         };
-        let Some(pass) = gate.enter(address.ip()) else {
+        let door = entrance.door.load_full();
+        let passed_on = door.is_balancer(address.ip());
+        let entered = if passed_on {
+            gate.enter_unnamed()
+        } else {
+            gate.enter(address.ip())
+        };
+        let Some(pass) = entered else {
             tracing::debug!(%address, "too many connections");
             continue;
         };
@@ -162,6 +193,9 @@ pub(crate) async fn accept_loop<S, F>(
                 socket,
                 address,
                 pass,
+                door,
+                passed_on,
+                leaving: leaving.clone(),
             }),
         );
     }
@@ -200,6 +234,20 @@ mod tests {
         drop((second, third));
         assert_eq!((gate.open(), gate.refused.get()), (0, 2));
         assert!(gate.by_address.is_empty());
+    }
+
+    #[test]
+    fn a_passed_on_connection_counts_for_the_address_it_names_and_for_no_other() {
+        let gate = Gate::new(3, 1, Counter::default());
+        let client = "192.0.2.1".parse().unwrap();
+        let mut first = gate.enter_unnamed().unwrap();
+        let mut second = gate.enter_unnamed().unwrap();
+        assert!(gate.by_address.is_empty());
+        assert!(first.name(client) && first.name("192.0.2.9".parse().unwrap()));
+        assert!(!second.name(client) && gate.enter(client).is_none());
+        assert!(gate.enter("192.0.2.9".parse().unwrap()).is_some());
+        drop((first, second));
+        assert!(gate.open() == 0 && gate.by_address.is_empty());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use crate::acme;
 use crate::audit::{self, Action, Actor, AuditLog, OpenError, SecurityEvent};
 use crate::audit::{KeyringError, StoredKeyring};
 use crate::authn::Authenticator;
@@ -22,6 +23,7 @@ use crate::plan::Plan;
 use crate::portal::Assertions;
 use crate::store::{DataFolder, FolderError, Lock, SqliteStore, Store, StoreError};
 use crate::telemetry::Metrics;
+use crate::tls;
 
 const TOKEN_SIGNER: &str = "token-signer";
 
@@ -107,6 +109,21 @@ impl Core {
             master,
             _lock: lock,
         })
+    }
+}
+
+impl Core {
+    /// What whoever obtains certificates for `tls` works with.
+    pub(crate) fn keeper_parts(&self, tls: &Arc<tls::Server>) -> acme::Parts {
+        acme::Parts {
+            plan: Arc::clone(&self.plan),
+            keys: Arc::clone(&self.store.keys),
+            master: Arc::clone(&self.master),
+            audit: Arc::clone(&self.audit),
+            metrics: Arc::clone(&self.ledger.metrics),
+            clock: self.ledger.clock,
+            tls: Arc::clone(tls),
+        }
     }
 }
 
@@ -240,7 +257,8 @@ mod tests {
         segments
             .map(|segment| std::fs::read(segment.unwrap().path()).unwrap())
             .map(|bytes| {
-                String::from_utf8_lossy(&bytes)
+                String::from_utf8(bytes)
+                    .unwrap()
                     .matches("key.rotated")
                     .count()
             })

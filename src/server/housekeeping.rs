@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::core::Core;
 use super::reload::Reloader;
+use crate::acme::Keeper;
 use crate::admin::call::Reloaded;
-use crate::admin::desk::Desk;
+use crate::admin::desk::{Certificates, Desk};
 use crate::admin::operations::{self, Part};
 use crate::admin::socket::ControlSocket;
 use crate::audit::{Action, Actor, SecurityEvent};
@@ -32,6 +33,7 @@ pub(super) struct House {
     pub(super) core: Arc<Core>,
     pub(super) tls: Arc<tls::Server>,
     pub(super) reloader: Arc<Reloader>,
+    pub(super) keeper: Arc<Keeper>,
     pub(super) tasks: Tasks,
     pub(super) stop: CancellationToken,
 }
@@ -60,6 +62,7 @@ pub(super) async fn control(
     let watch = Arc::clone(house.tls.certificates())
         .watch(house.core.ledger.clock, tasks.draining().clone());
     tasks.spawn("certificates", watch);
+    tasks.spawn("acme", Arc::clone(&house.keeper).run(tasks.clone()));
     ready();
     tell_supervisor(sd_notify::NotifyState::Ready);
     loop {
@@ -95,6 +98,10 @@ fn desk(house: &House) -> Desk {
         audit: Arc::clone(&core.audit),
         clock: core.ledger.clock,
         reload: Some(Arc::new(reload)),
+        certificates: Some(Certificates {
+            in_force: Arc::clone(house.tls.certificates()),
+            keeper: Arc::clone(&house.keeper),
+        }),
     }
 }
 

@@ -48,29 +48,58 @@ fn by(holder: Option<&Holder>) -> String {
     holder.map_or_else(String::new, |holder| format!(" by {holder}"))
 }
 
-/// Opens `count` listeners on `address`, non-blocking. Port 0 picks one free port for all of them.
-pub(crate) fn listen(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, ListenError> {
-    let explain = |error| explain(address, error);
-    // Without SO_REUSEPORT the kernel refuses an address that anybody holds, which is the answer wanted here.
-    drop(open(address, false).map_err(explain)?);
-    let first = open(address, true).map_err(explain)?;
-    let address = first.local_addr().map_err(explain)?;
+/// An address, and whether it takes IPv6 alone. `[::]` that does not takes connections to every IPv4 address too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) address: SocketAddr,
+    pub(crate) v6_only: bool,
+}
+
+impl Place {
+    /// One address and no other.
+    pub(crate) const fn alone(address: SocketAddr) -> Self {
+        Self {
+            address,
+            v6_only: true,
+        }
+    }
+}
+
+/// Opens `count` listeners, non-blocking. Port 0 picks one free port for all of them.
+///
+/// `beside` says that this process holds the port already and will give up what is in the way: nobody else is looked
+/// for then, and the kernel itself keeps other users out.
+pub(crate) fn listen(
+    place: Place,
+    count: usize,
+    beside: bool,
+) -> Result<Vec<TcpListener>, ListenError> {
+    let explain = |error| explain(place.address, error);
+    if !beside {
+        // Without SO_REUSEPORT the kernel refuses an address that anybody holds, which is the answer wanted here.
+        drop(open(place, false).map_err(explain)?);
+    }
+    let first = open(place, true).map_err(explain)?;
+    let bound = Place {
+        address: first.local_addr().map_err(explain)?,
+        ..place
+    };
     let mut listeners = vec![first];
     while listeners.len() < count {
-        listeners.push(open(address, true).map_err(explain)?);
+        listeners.push(open(bound, true).map_err(explain)?);
     }
     Ok(listeners)
 }
 
-fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+fn open(place: Place, shared: bool) -> io::Result<TcpListener> {
+    let Place { address, v6_only } = place;
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
     if address.is_ipv6() {
-        // `[::]` means every address of the machine; a named address means itself.
-        socket.set_only_v6(!address.ip().is_unspecified())?;
+        socket.set_only_v6(v6_only)?;
     }
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
@@ -143,11 +172,15 @@ fn listening_inodes(table: &str, port: u16) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ListenError, listen};
+    use super::{ListenError, Place, listen};
+
+    fn place(address: &str) -> Place {
+        Place::alone(address.parse().unwrap())
+    }
 
     #[test]
     fn several_listeners_share_one_port() {
-        let listeners = listen("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let listeners = listen(place("127.0.0.1:0"), 3, false).unwrap();
         let ports: Vec<_> = listeners
             .iter()
             .map(|listener| listener.local_addr().unwrap().port())
@@ -157,9 +190,9 @@ mod tests {
 
     #[test]
     fn a_taken_address_names_its_holder() {
-        let held = listen("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let held = listen(place("127.0.0.1:0"), 1, false).unwrap();
         let address = held[0].local_addr().unwrap();
-        let Err(ListenError::Taken { holder, .. }) = listen(address, 1) else {
+        let Err(ListenError::Taken { holder, .. }) = listen(Place::alone(address), 1, false) else {
             panic!("the address was taken twice");
         };
         assert_eq!(holder.unwrap().pid, std::process::id());
@@ -167,7 +200,7 @@ mod tests {
 
     #[test]
     fn an_address_of_another_machine_is_named_as_such() {
-        let refused = listen("192.0.2.1:0".parse().unwrap(), 1);
+        let refused = listen(place("192.0.2.1:0"), 1, false);
         assert!(matches!(refused, Err(ListenError::NotHere { .. })));
     }
 }

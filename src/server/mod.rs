@@ -9,11 +9,16 @@ pub(crate) mod activity;
 mod calm;
 pub(crate) mod connection;
 pub(crate) mod core;
+pub(crate) mod door;
 mod gather;
 mod guard;
 mod housekeeping;
+pub(crate) mod inherited;
 pub(crate) mod listen;
+pub(crate) mod listeners;
 mod loan;
+mod origin;
+pub(crate) mod proxy_header;
 pub(crate) mod reload;
 mod worker;
 
@@ -23,13 +28,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
 use self::accept::Gate;
 use self::core::{Core, OpenCoreError};
-use self::listen::{ListenError, listen};
+use self::inherited::Inherited;
+use self::listeners::{Handed, Listeners, OpenError};
 use self::reload::Reloader;
-use self::worker::{Listeners, Worker};
+use self::worker::Worker;
+use crate::acme::{Keeper, KeeperError};
 use crate::admin::socket::{ControlSocket, SocketError};
 use crate::audit::{Action, Actor, SecurityEvent};
 use crate::base::Clock;
@@ -48,12 +56,14 @@ pub(crate) enum StartError {
     Config(Problems),
     #[error(transparent)]
     Core(#[from] OpenCoreError),
-    #[error("cannot listen: {0}")]
-    Listen(#[from] ListenError),
+    #[error(transparent)]
+    Listen(#[from] OpenError),
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] tls::server::TlsSetupError),
     #[error(transparent)]
     Socket(#[from] SocketError),
+    #[error(transparent)]
+    Certificates(#[from] KeeperError),
     #[error("the process cannot set itself up: {0}")]
     Process(#[from] io::Error),
 }
@@ -64,48 +74,59 @@ pub(crate) struct Server {
     core: Arc<Core>,
     tls: Arc<tls::Server>,
     reloader: Arc<Reloader>,
-    secure: Vec<Vec<TcpListener>>,
-    plain: Vec<Vec<TcpListener>>,
+    keeper: Arc<Keeper>,
+    listeners: Arc<Listeners>,
+    inboxes: Vec<UnboundedReceiver<Handed>>,
     operations: TcpListener,
+    tasks: Tasks,
     socket: ControlSocket,
     warnings: Problems,
 }
 
 impl Server {
-    /// Reads the configuration at `path`, opens everything it names, and listens. Blocks.
+    /// Reads the configuration at `path`, opens everything it names, and listens. Blocks. What the service manager
+    /// opened already is among `inherited`.
     ///
     /// # Errors
     /// [`StartError`]; nothing stays open.
-    pub(crate) fn open(path: PathBuf, clock: Clock) -> Result<Self, StartError> {
+    pub(crate) fn open(
+        path: PathBuf,
+        inherited: Inherited,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
         let Compiled { plan, mut warnings } =
             Plan::load(&path, None).map_err(StartError::Config)?;
         let tls = Arc::new(tls_server(&plan, clock, &mut warnings)?);
-        let count = workers(&plan);
-        let server = &plan.config.server;
         crate::store::DataFolder::open_or_create(plan.config.data_folder())
             .map_err(OpenCoreError::from)?;
-        let open = |addresses: &[SocketAddr]| {
-            addresses
-                .iter()
-                .map(|address| listen(*address, count))
-                .collect::<Result<_, _>>()
-        };
-        let (secure, plain) = (open(&server.listen)?, open(&server.http_redirect)?);
-        let operations = listen(plan.config.telemetry.operations.value, 1)?;
-        let operations = operations
-            .into_iter()
-            .next()
-            .ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
+        let tasks = Tasks::new();
+        let (listeners, inboxes) = Listeners::open(
+            &plan.config,
+            Arc::clone(&tls),
+            inherited,
+            tasks.draining().clone(),
+            workers(&plan),
+        )?;
+        let listeners = Arc::new(listeners);
+        let operations = listeners.operations(plan.config.telemetry.operations.value)?;
         let core = Arc::new(Core::open(plan, clock)?);
+        let keeper = Arc::new(Keeper::open(core.keeper_parts(&tls))?);
         let socket = ControlSocket::open(&core.plan.load().config.server.admin_socket)?;
-        let reloader = Arc::new(Reloader::new(path, Arc::clone(&core), Arc::clone(&tls)));
+        let reloader = Arc::new(Reloader::new(
+            path,
+            Arc::clone(&core),
+            Arc::clone(&tls),
+            Arc::clone(&listeners),
+        ));
         Ok(Self {
             core,
             tls,
             reloader,
-            secure,
-            plain,
+            keeper,
+            listeners,
+            inboxes,
             operations,
+            tasks,
             socket,
             warnings,
         })
@@ -125,15 +146,9 @@ impl Server {
 
     /// Where the listeners really are; port 0 in the configuration means any.
     pub(crate) fn addresses(&self) -> Addresses {
-        let of = |groups: &[Vec<TcpListener>]| {
-            groups
-                .iter()
-                .filter_map(|group| group.first()?.local_addr().ok())
-                .collect()
-        };
         Addresses {
-            secure: of(&self.secure),
-            plain: of(&self.plain),
+            secure: self.listeners.addresses(true),
+            plain: self.listeners.addresses(false),
             operations: self.operations.local_addr().ok(),
         }
     }
@@ -147,14 +162,14 @@ impl Server {
             core,
             tls,
             reloader,
-            secure,
-            plain,
+            keeper,
+            inboxes,
             operations,
+            tasks,
             socket,
             ..
         } = self;
         let plan = core.plan.load_full();
-        let tasks = Tasks::new();
         let finished = CancellationToken::new();
         let gate = Gate::new(
             plan.config.server.max_connections,
@@ -162,13 +177,12 @@ impl Server {
             core.ledger.metrics.connections_refused.clone(),
         );
         let worker = Worker {
-            shared: Arc::new(shared(&core)),
-            tls: Arc::clone(&tls),
+            shared: Arc::new(shared(&core, &tls)),
             gate,
             tasks: tasks.clone(),
             finished: finished.clone(),
         };
-        let threads = worker.start_all(Listeners::spread(secure, plain))?;
+        let threads = worker.start_all(inboxes)?;
         let now = core.ledger.clock.now();
         core.audit
             .record(SecurityEvent::new(now, Action::ServerStarted).by(Actor::System));
@@ -182,6 +196,7 @@ impl Server {
                 core: Arc::clone(&core),
                 tls,
                 reloader,
+                keeper,
                 tasks: tasks.clone(),
                 stop,
             },
@@ -214,7 +229,7 @@ pub(crate) struct Addresses {
 }
 
 /// What all workers have of the core.
-fn shared(core: &Core) -> Shared {
+fn shared(core: &Core, tls: &tls::Server) -> Shared {
     Shared {
         plan: Arc::clone(&core.plan),
         audit: Arc::clone(&core.audit),
@@ -226,6 +241,7 @@ fn shared(core: &Core) -> Shared {
             Arc::clone(&core.assertions),
             Arc::clone(&core.ledger.metrics),
         ),
+        challenges: Arc::clone(tls.certificates().challenges()),
         ledger: core.ledger.clone(),
     }
 }
@@ -245,7 +261,7 @@ fn tls_server(
 ) -> Result<tls::Server, StartError> {
     let now = clock.now();
     let config = &plan.config;
-    let loaded = Wanted::of(config, now)
+    let loaded = Wanted::of(config, Arc::default(), now)
         .map_err(|finding| vec![finding])
         .and_then(|wanted| Certificates::load(wanted, now).map_err(|Rejected(findings)| findings));
     let (certificates, findings) = match loaded {

@@ -1,6 +1,6 @@
 //! Replacing the plan while serving: everything is compiled and tested first, then swapped at once, or not at all.
 //!
-//! Running requests keep the plan they began with. A refused reload changes nothing and is recorded like one that
+//! Running requests keep the plan they began with, and connections their listener until it is given up. A refused reload changes nothing and is recorded like one that
 //! succeeded.
 
 use std::path::PathBuf;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::core::Core;
+use super::listeners::Listeners;
 use crate::audit::{Action, Actor, SecurityEvent};
 use crate::base::Timestamp;
 use crate::config::Problems;
@@ -31,15 +32,22 @@ pub(crate) struct Reloader {
     path: PathBuf,
     core: Arc<Core>,
     tls: Arc<tls::Server>,
+    listeners: Arc<Listeners>,
     one_at_a_time: Mutex<()>,
 }
 
 impl Reloader {
-    pub(crate) fn new(path: PathBuf, core: Arc<Core>, tls: Arc<tls::Server>) -> Self {
+    pub(crate) fn new(
+        path: PathBuf,
+        core: Arc<Core>,
+        tls: Arc<tls::Server>,
+        listeners: Arc<Listeners>,
+    ) -> Self {
         Self {
             path,
             core,
             tls,
+            listeners,
             one_at_a_time: Mutex::new(()),
         }
     }
@@ -71,9 +79,16 @@ impl Reloader {
             tls::setup::report(findings, &plan.config, problems);
             problems.settle();
         };
-        let wanted = Wanted::of(&plan.config, now).map_err(|finding| {
+        let shelf = self.tls.certificates().shelf();
+        let wanted = Wanted::of(&plan.config, shelf, now).map_err(|finding| {
             let mut problems = Problems::new();
             refused(&[finding], &mut problems);
+            problems
+        })?;
+        // From here to the swap only what cannot fail, or a change that is dropped with its sockets.
+        let change = self.listeners.prepare(&plan.config).map_err(|error| {
+            let mut problems = Problems::new();
+            problems.error("PC1422").message(error.to_string());
             problems
         })?;
         match self.tls.certificates().replace(wanted, now) {
@@ -91,6 +106,7 @@ impl Reloader {
         self.core.authenticator.adopt(plan.authn_rules());
         let plan = Arc::new(plan);
         self.core.plan.store(Arc::clone(&plan));
+        self.listeners.apply(change, &plan.config);
         Ok(Reloaded {
             plan,
             warnings,

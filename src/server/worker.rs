@@ -1,58 +1,26 @@
-//! One worker: a thread with its own runtime, listeners and upstream connections.
+//! One worker: a thread with its own runtime, sockets and upstream connections.
 
 use std::io;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
 use super::accept::{Accepted, Gate, accept_loop};
 use super::connection::{self, End};
-use crate::base::Reason;
+use super::listeners::Handed;
+use crate::base::{Host, Reason};
 use crate::gateway::{Gateway, Shared};
 use crate::tasks::Tasks;
-use crate::tls;
 
 /// Tasks that run before sockets are looked at again: all that are ready, so that what they send leaves together.
 const TASKS_PER_TURN: u32 = 1024;
-
-/// The sockets of one worker.
-#[derive(Debug, Default)]
-pub(super) struct Listeners {
-    secure: Vec<TcpListener>,
-    plain: Vec<TcpListener>,
-}
-
-impl Listeners {
-    /// From one group per address, each with one socket per worker, to one set per worker.
-    pub(super) fn spread(secure: Vec<Vec<TcpListener>>, plain: Vec<Vec<TcpListener>>) -> Vec<Self> {
-        let mut workers: Vec<Self> = Vec::new();
-        let mut place = |group: Vec<TcpListener>, is_secure: bool| {
-            for (number, socket) in group.into_iter().enumerate() {
-                if workers.len() <= number {
-                    workers.push(Self::default());
-                }
-                if let Some(worker) = workers.get_mut(number) {
-                    if is_secure {
-                        worker.secure.push(socket)
-                    } else {
-                        worker.plain.push(socket)
-                    }
-                }
-            }
-        };
-        secure.into_iter().for_each(|group| place(group, true));
-        plain.into_iter().for_each(|group| place(group, false));
-        workers
-    }
-}
 
 /// What every worker gets.
 #[derive(Debug, Clone)]
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
-    pub(super) tls: Arc<tls::Server>,
     pub(super) gate: Arc<Gate>,
     pub(super) tasks: Tasks,
     /// Cancelled when the drain is over and runtimes may go.
@@ -60,53 +28,59 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Starts one thread per set of sockets.
-    pub(super) fn start_all(self, sets: Vec<Listeners>) -> io::Result<Vec<JoinHandle<()>>> {
-        sets.into_iter()
+    /// Starts one thread per inbox; sockets arrive there, at the start and when a reload opens an address.
+    pub(super) fn start_all(
+        self,
+        inboxes: Vec<UnboundedReceiver<Handed>>,
+    ) -> io::Result<Vec<JoinHandle<()>>> {
+        inboxes
+            .into_iter()
             .enumerate()
-            .map(|(number, sockets)| self.clone().start(number, sockets))
+            .map(|(number, inbox)| self.clone().start(number, inbox))
             .collect()
     }
 
-    fn start(self, number: usize, sockets: Listeners) -> io::Result<JoinHandle<()>> {
+    fn start(self, number: usize, inbox: UnboundedReceiver<Handed>) -> io::Result<JoinHandle<()>> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .event_interval(TASKS_PER_TURN)
             .build()?;
         std::thread::Builder::new()
             .name(format!("worker-{number}"))
-            .spawn(move || runtime.block_on(self.work(sockets)))
+            .spawn(move || runtime.block_on(self.work(inbox)))
     }
 
-    async fn work(self, sockets: Listeners) {
+    async fn work(self, mut inbox: UnboundedReceiver<Handed>) {
         let gateway = Gateway::new(Arc::clone(&self.shared), self.tasks.clone());
-        let secure = sockets
-            .secure
-            .into_iter()
-            .map(|socket| (socket, Some(Arc::clone(&self.tls))));
-        let plain = sockets.plain.into_iter().map(|socket| (socket, None));
-        for (socket, tls) in secure.chain(plain) {
-            let listener = match tokio::net::TcpListener::from_std(socket) {
-                Ok(listener) => listener,
-                Err(error) => {
-                    tracing::error!(%error, "a listener cannot be served");
-                    continue;
-                }
-            };
-            let (gateway, tasks) = (gateway.clone(), self.tasks.clone());
-            let serve =
-                move |accepted| serve(accepted, gateway.clone(), tls.clone(), tasks.clone());
-            self.tasks.spawn(
-                "listener",
-                accept_loop(listener, Arc::clone(&self.gate), self.tasks.clone(), serve),
-            );
+        loop {
+            tokio::select! {
+                () = self.finished.cancelled() => return,
+                Some(handed) = inbox.recv() => self.listen(handed, &gateway),
+            }
         }
-        self.finished.cancelled().await;
+    }
+
+    fn listen(&self, handed: Handed, gateway: &Gateway) {
+        let Handed { socket, entrance } = handed;
+        let listener = match tokio::net::TcpListener::from_std(socket) {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::error!(%error, "a listener cannot be served");
+                return;
+            }
+        };
+        let (gateway, tasks) = (gateway.clone(), self.tasks.clone());
+        let serve = move |accepted| serve(accepted, gateway.clone(), tasks.clone());
+        let (gate, tasks) = (Arc::clone(&self.gate), self.tasks.clone());
+        self.tasks.spawn(
+            "listener",
+            accept_loop(listener, entrance, gate, tasks, serve),
+        );
     }
 }
 
 /// One connection from its first byte to its last.
-async fn serve(accepted: Accepted, gateway: Gateway, tls: Option<Arc<tls::Server>>, tasks: Tasks) {
+async fn serve(accepted: Accepted, gateway: Gateway, tasks: Tasks) {
     let rules = connection::Rules::new(&gateway.limits(), gateway.transport_security());
     let metrics = Arc::clone(gateway.metrics());
     metrics.connections.inc();
@@ -115,18 +89,26 @@ async fn serve(accepted: Accepted, gateway: Gateway, tls: Option<Arc<tls::Server
         let gateway = answering.clone();
         async move { gateway.serve(request, peer).await }
     };
-    let end = connection::serve(accepted, tls.as_deref(), &rules, &tasks, service).await;
+    let door = Arc::clone(&accepted.door);
+    let knows = |name: &Host| gateway.shakes_hands(name, door.name());
+    let end = connection::serve(accepted, knows, &rules, &tasks, service).await;
     metrics.connections.dec();
     if let Some(kind) = end.offence() {
         metrics.cut(kind);
     }
     match end {
         End::Closed | End::Idle => {}
+        End::Unannounced(error) => {
+            metrics.proxy_headers_refused.inc();
+            tracing::debug!(%error, "a load balancer did not say whose connection it is");
+        }
+        End::Crowded => tracing::debug!("too many connections"),
         End::Handshake(error) => {
             metrics.handshake_failures.inc();
             tracing::debug!(%error, "a TLS handshake failed");
         }
-        End::UnknownName | End::HandshakeTimeout => {
+        End::Proved(host) => tracing::debug!(%host, "an authority saw the proof for a name"),
+        End::UnknownName | End::NothingToProve | End::HandshakeTimeout => {
             metrics.handshake_failures.inc();
         }
         End::HeaderTimeout(peer) => gateway.unparsed(peer, Reason::RequestTimeout, 0),

@@ -234,7 +234,6 @@ pub(crate) trait Keys: Send + Sync {
     /// Destroys the blob beyond recovery from the database's files. `false` when there was none.
     fn destroy(&self, name: String) -> Pending<bool>;
 
-    #[cfg(test)]
     /// The names that begin with `prefix`, sorted.
     fn names(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
 }

@@ -56,6 +56,11 @@ pub(crate) struct OfKind {
     pub(crate) kind: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct OfOrder {
+    pub(crate) outcome: &'static str,
+}
+
 /// Every metric of the process; cheap to share, updated without locks beyond a read lock per family.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -67,6 +72,7 @@ pub(crate) struct Metrics {
     pub(crate) connections_refused: Counter,
     pub(crate) handshake_failures: Counter,
     cut: Family<OfKind, Counter>,
+    pub(crate) proxy_headers_refused: Counter,
     pub(crate) panics: Counter,
     pub(crate) sessions_active: Gauge,
     pub(crate) streams_active: Gauge,
@@ -77,6 +83,7 @@ pub(crate) struct Metrics {
     pub(crate) audit_queue_length: Gauge,
     pub(crate) audit_disk_remaining: Gauge,
     certificates: Family<OfCertificate, Gauge>,
+    certificate_orders: Family<OfOrder, Counter>,
     pub(crate) reload_succeeded: Gauge,
     pub(crate) reload_last_success: Gauge<i64, AtomicI64>,
 }
@@ -96,6 +103,7 @@ impl Metrics {
             connections_refused: Counter::default(),
             handshake_failures: Counter::default(),
             cut: Family::default(),
+            proxy_headers_refused: Counter::default(),
             panics: Counter::default(),
             sessions_active: Gauge::default(),
             streams_active: Gauge::default(),
@@ -106,6 +114,7 @@ impl Metrics {
             audit_queue_length: Gauge::default(),
             audit_disk_remaining: Gauge::default(),
             certificates: Family::default(),
+            certificate_orders: Family::default(),
             reload_succeeded: Gauge::default(),
             reload_last_success: Gauge::default(),
         };
@@ -152,6 +161,11 @@ impl Metrics {
             "portcullis_connections_cut",
             "Connections closed for what their client did, by kind",
             self.cut.clone(),
+        );
+        registry.register(
+            "portcullis_proxy_headers_refused",
+            "Connections of load balancers closed because their PROXY header was missing, wrong or late",
+            self.proxy_headers_refused.clone(),
         );
         registry.register(
             "portcullis_panics",
@@ -213,6 +227,11 @@ impl Metrics {
             self.certificates.clone(),
         );
         registry.register(
+            "portcullis_certificate_orders",
+            "Attempts to obtain a certificate by outcome",
+            self.certificate_orders.clone(),
+        );
+        registry.register(
             "portcullis_config_reload_last_success",
             "1 when the configuration on disk is the one in force",
             self.reload_succeeded.clone(),
@@ -262,6 +281,13 @@ impl Metrics {
                 name: name.to_owned(),
             })
             .set(not_after);
+    }
+
+    /// `outcome` is `issued`, `renewed` or `failed`.
+    pub(crate) fn certificate_order(&self, outcome: &'static str) {
+        self.certificate_orders
+            .get_or_create(&OfOrder { outcome })
+            .inc();
     }
 
     /// The exposition in OpenMetrics text, content type `application/openmetrics-text; version=1.0.0`.

@@ -15,7 +15,7 @@ use rcgen::{
 };
 use rustls::pki_types::PrivateKeyDer;
 
-use super::lint::{Finding, Loaded, Name, check};
+use super::lint::{Finding, Loaded, Name, Origin, check};
 use crate::base::Timestamp;
 use crate::config::Profile;
 
@@ -99,8 +99,9 @@ impl InternalCa {
             .map_err(CaError::Sign)?;
         let chain = vec![certificate.der().clone()];
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-        let (loaded, _not_before) = check(&self.root_path, chain, &key, Profile::Modern)
+        let mut loaded = check(&self.root_path, chain, &key, Profile::Modern)
             .map_err(|finding| CaError::Leaf(Box::new(finding)))?;
+        loaded.origin = Origin::Internal;
         Ok(Leaf {
             loaded,
             renew_at: now.plus(RENEW_AFTER),

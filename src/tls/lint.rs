@@ -10,6 +10,7 @@ use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use x509_parser::error::X509Error;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::public_key::PublicKey;
@@ -54,7 +55,30 @@ impl std::fmt::Display for Name {
 pub(crate) struct Loaded {
     pub(crate) key: Arc<CertifiedKey>,
     pub(crate) names: Vec<Name>,
+    pub(crate) not_before: Timestamp,
     pub(crate) not_after: Timestamp,
+    pub(crate) origin: Origin,
+}
+
+/// Where a certificate came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A file that the configuration names.
+    File,
+    /// Our own authority.
+    Internal,
+    /// An authority, by ACME.
+    Acme,
+}
+
+impl Origin {
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::File => "files",
+            Self::Internal => "internal",
+            Self::Acme => "acme",
+        }
+    }
 }
 
 /// What is wrong with a certificate or its key.
@@ -87,6 +111,8 @@ pub(crate) enum Finding {
     ExpiresSoon { path: PathBuf, at: Timestamp },
     #[error("the certificate `{}` is for {name}; no route uses that name", path.display())]
     NameUnused { path: PathBuf, name: String },
+    #[error("in `{}`, certificate {position} of the chain did not sign the one before it", path.display())]
+    ChainBroken { path: PathBuf, position: usize },
     #[error("no certificate is for {0}")]
     HostUncovered(Host),
     #[error("the internal certificate authority cannot be used: {0}")]
@@ -108,6 +134,7 @@ impl Finding {
             Self::ExpiresSoon { .. } => "PC3109",
             Self::Weak(_) | Self::RsaInModern(_) => "PC3110",
             Self::InternalCa(_) => "PC3111",
+            Self::ChainBroken { .. } => "PC3112",
         }
     }
 
@@ -115,7 +142,10 @@ impl Finding {
     pub(crate) const fn is_error(&self) -> bool {
         !matches!(
             self,
-            Self::ExpiresSoon { .. } | Self::NameUnused { .. } | Self::NotYetValid { .. }
+            Self::ExpiresSoon { .. }
+                | Self::NameUnused { .. }
+                | Self::NotYetValid { .. }
+                | Self::ChainBroken { .. }
         )
     }
 
@@ -127,6 +157,7 @@ impl Finding {
             | Self::NotYetValid { path, .. }
             | Self::ExpiresSoon { path, .. }
             | Self::NameUnused { path, .. }
+            | Self::ChainBroken { path, .. }
             | Self::Empty(path)
             | Self::Unusable(path)
             | Self::KeyUnusable(path)
@@ -158,6 +189,9 @@ impl Finding {
             Self::RsaInModern(_) => "use an ECDSA certificate, or the profile `intermediate`",
             Self::NameUnused { .. } => "correct the host of the route, or drop the certificate",
             Self::HostUncovered(_) => "add a certificate that names this host",
+            Self::ChainBroken { .. } => {
+                "put the leaf first, then each certificate that signed the one before"
+            }
             Self::InternalCa(_) => "check the folder `ca` below the data folder",
         }
     }
@@ -171,8 +205,14 @@ pub(super) fn load(
     findings: &mut Vec<Finding>,
 ) -> Option<Loaded> {
     match read(cert, key).and_then(|(chain, key)| check(cert, chain, &key, profile)) {
-        Ok((loaded, not_before)) => {
+        Ok(loaded) => {
             let path = || cert.to_path_buf();
+            if let Some(position) = broken_at(&loaded.key.cert) {
+                findings.push(Finding::ChainBroken {
+                    path: path(),
+                    position,
+                });
+            }
             if loaded.not_after <= now {
                 findings.push(Finding::Expired {
                     path: path(),
@@ -180,10 +220,10 @@ pub(super) fn load(
                 });
                 return None;
             }
-            if not_before > now {
+            if loaded.not_before > now {
                 findings.push(Finding::NotYetValid {
                     path: path(),
-                    until: not_before,
+                    until: loaded.not_before,
                 });
             } else if loaded.not_after < now.plus(EXPIRES_SOON) {
                 findings.push(Finding::ExpiresSoon {
@@ -200,6 +240,27 @@ pub(super) fn load(
     }
 }
 
+/// The place, counted from one, of the first certificate of a chain that did not sign the one before it.
+fn broken_at(chain: &[CertificateDer<'_>]) -> Option<usize> {
+    let mut signed: Option<X509Certificate<'_>> = None;
+    for (index, der) in chain.iter().enumerate() {
+        let place = index.saturating_add(1);
+        let Ok((_rest, signer)) = X509Certificate::from_der(der) else {
+            return Some(place);
+        };
+        if let Some(signed) = signed {
+            let verified = signed.verify_signature(Some(signer.public_key()));
+            // An algorithm that is unknown here may be known to browsers; the names must fit all the same.
+            let forged = matches!(verified, Err(X509Error::SignatureVerificationError));
+            if forged || signed.issuer() != signer.subject() {
+                return Some(place);
+            }
+        }
+        signed = Some(signer);
+    }
+    None
+}
+
 type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 fn read(cert: &Path, key: &Path) -> Result<Pair, Finding> {
@@ -214,13 +275,13 @@ fn read(cert: &Path, key: &Path) -> Result<Pair, Finding> {
     Ok((chain, key))
 }
 
-/// Checks all that does not depend on the time; gives the certificate and the start of its validity.
+/// Checks all that does not depend on the time.
 pub(super) fn check(
     path: &Path,
     chain: Vec<CertificateDer<'static>>,
     key: &PrivateKeyDer<'_>,
     profile: Profile,
-) -> Result<(Loaded, Timestamp), Finding> {
+) -> Result<Loaded, Finding> {
     let leaf = chain
         .first()
         .ok_or_else(|| Finding::Empty(path.to_path_buf()))?
@@ -239,15 +300,13 @@ pub(super) fn check(
         .keys_match()
         .map_err(|_differ| Finding::KeyMismatch(path.to_path_buf()))?;
     let validity = parsed.validity();
-    let loaded = Loaded {
+    Ok(Loaded {
         key: Arc::new(certified),
         names,
+        not_before: Timestamp::from_secs(validity.not_before.timestamp()),
         not_after: Timestamp::from_secs(validity.not_after.timestamp()),
-    };
-    Ok((
-        loaded,
-        Timestamp::from_secs(validity.not_before.timestamp()),
-    ))
+        origin: Origin::File,
+    })
 }
 
 /// RSA below 2048 bits and SHA-1 signatures are refused; `modern` takes no RSA at all.

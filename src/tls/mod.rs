@@ -4,11 +4,13 @@
 //! This module never opens a socket, and never turns verification of an upstream's certificate off.
 
 pub(crate) mod certificates;
+pub(crate) mod challenge;
 pub(crate) mod client;
 pub(crate) mod internal_ca;
 pub(crate) mod lint;
 pub(crate) mod server;
 pub(crate) mod setup;
+pub(crate) mod shelf;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -19,8 +21,10 @@ use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 
 pub(crate) use certificates::Certificates;
+pub(crate) use challenge::Challenges;
 pub(crate) use client::UpstreamTls;
 pub(crate) use server::Server;
+pub(crate) use shelf::Shelf;
 
 /// Mozilla guideline 6.0: the same four groups, in this order, in both profiles.
 const GROUPS: [&dyn SupportedKxGroup; 4] = [

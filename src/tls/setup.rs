@@ -1,7 +1,9 @@
 //! From `[tls]` to the certificates wanted, and from findings to problems in the operator's file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::Shelf;
 use super::certificates::{Source, Wanted};
 use super::internal_ca::InternalCa;
 use super::lint::{Finding, Name};
@@ -12,35 +14,64 @@ use crate::config::{self, Config, HostPattern, Problems};
 const CA_FOLDER: &str = "ca";
 
 impl Wanted {
-    /// What the configuration asks for. The internal authority is made on first use.
-    pub(crate) fn of(config: &Config, now: Timestamp) -> Result<Self, Finding> {
-        let source = match config.tls.certificates.value {
-            config::Certificates::Files => Source::Files(
-                config
-                    .tls
-                    .files
-                    .iter()
-                    .map(|file| (file.cert.value.clone(), file.key.value.to_path_buf()))
-                    .collect(),
-            ),
-            config::Certificates::Internal => {
-                let folder = config.data_folder().join(CA_FOLDER);
-                let ca = InternalCa::open_or_create(&folder, now)
-                    .map_err(|error| Finding::InternalCa(error.to_string()))?;
-                Source::Internal(ca)
-            }
+    /// What the configuration asks for; obtained certificates are taken from `shelf`. The internal authority is made on
+    /// first use.
+    pub(crate) fn of(config: &Config, shelf: Arc<Shelf>, now: Timestamp) -> Result<Self, Finding> {
+        let open = || {
+            InternalCa::open_or_create(&config.data_folder().join(CA_FOLDER), now)
+                .map_err(|error| Finding::InternalCa(error.to_string()))
         };
-        Ok(Self {
+        let source = match config.tls.certificates.value {
+            _ if config.tls.obtained().is_some() => Source::Acme {
+                files: files(config),
+                stand_in: Some(open()?),
+            },
+            config::Certificates::Files | config::Certificates::Acme => {
+                Source::Files(files(config))
+            }
+            config::Certificates::Internal => Source::Internal(open()?),
+        };
+        Ok(Self::new(source, shelf, config))
+    }
+
+    /// As [`Self::of`], for whoever only looks: nothing is made. `None` when an internal authority would have to be.
+    pub(crate) fn looked_at(config: &Config, now: Timestamp) -> Option<Result<Self, Finding>> {
+        if config.tls.obtained().is_some() {
+            let source = Source::Acme {
+                files: files(config),
+                stand_in: None,
+            };
+            return Some(Ok(Self::new(source, Arc::default(), config)));
+        }
+        let internal = config.tls.certificates.value == config::Certificates::Internal;
+        if internal && !config.data_folder().join(CA_FOLDER).exists() {
+            return None;
+        }
+        Some(Self::of(config, Arc::default(), now))
+    }
+
+    fn new(source: Source, shelf: Arc<Shelf>, config: &Config) -> Self {
+        Self {
             source,
+            shelf,
             profile: config.tls.profile.value,
             hosts: hosts(config),
             recheck: config.tls.recheck,
-        })
+        }
     }
 }
 
+fn files(config: &Config) -> Vec<(PathBuf, PathBuf)> {
+    config
+        .tls
+        .files
+        .iter()
+        .map(|file| (file.cert.value.clone(), file.key.value.to_path_buf()))
+        .collect()
+}
+
 /// The portal's host and every route's, each once.
-fn hosts(config: &Config) -> Vec<Name> {
+pub(crate) fn hosts(config: &Config) -> Vec<Name> {
     let portal = Name::Exact(config.server.portal.value.host.clone());
     let mut hosts = vec![portal];
     for route in config.routes.values() {
@@ -110,6 +141,8 @@ fn place<'a>(finding: &Finding, config: &'a Config) -> &'a config::At {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::{Wanted, report};
     use crate::base::Clock;
     use crate::config::{self, Config, Problems};
@@ -134,7 +167,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let config = load(folder.path(), "certificates = \"internal\"");
         let now = Clock::System.now();
-        let wanted = Wanted::of(&config, now).unwrap();
+        let wanted = Wanted::of(&config, Arc::default(), now).unwrap();
         let (certificates, warnings) = Certificates::load(wanted, now).unwrap();
         assert!(warnings.is_empty(), "{warnings:?}");
         for host in ["login.localhost", "any.apps.localhost"] {
@@ -155,7 +188,7 @@ mod tests {
         let files = "files = [{ cert = \"a.crt\", key = { file = \"a.key\" } }]";
         let config = load(folder.path(), files);
         let now = Clock::System.now();
-        let wanted = Wanted::of(&config, now).unwrap();
+        let wanted = Wanted::of(&config, Arc::default(), now).unwrap();
         let Err(Rejected(findings)) = Certificates::load(wanted, now) else {
             panic!("served without a certificate");
         };

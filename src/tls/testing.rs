@@ -45,6 +45,7 @@ impl TestPki {
     pub(crate) fn wanted(&self, profile: Profile, hosts: &[&str]) -> Wanted {
         Wanted {
             source: Source::Internal(self.ca.clone()),
+            shelf: Arc::default(),
             profile,
             hosts: hosts.iter().map(|host| name(host)).collect(),
             recheck: Duration::from_secs(1),

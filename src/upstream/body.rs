@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::client::conn::http1;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::group::{Group, Running};
 use super::meter::Meter;
-use super::pool::Pools;
+use super::pool::{H1, Pools};
 use crate::base::Reason;
 use crate::message::watch::WAKE;
 use crate::message::{Body, BodyError};
@@ -26,7 +25,7 @@ pub(super) struct Lease {
     pub(super) pools: Pools,
     pub(super) group: Arc<Group>,
     /// `None` for HTTP/2, whose connection never left.
-    pub(super) sender: Option<http1::SendRequest<Body>>,
+    pub(super) line: Option<H1>,
     pub(super) running: Running,
     pub(super) meter: Arc<Meter>,
     /// Longest wait for the next piece.
@@ -37,10 +36,10 @@ impl Lease {
     /// The exchange ended in order.
     pub(super) fn settle(self) {
         // An answer before the end of the request leaves the rest of it on the line.
-        if let Some(sender) = self.sender
+        if let Some(line) = self.line
             && self.meter.is_uploaded()
         {
-            self.pools.put(&self.group, self.running.target(), sender);
+            self.pools.put(&self.group, self.running.target(), line);
         }
     }
 }

@@ -6,7 +6,8 @@
 mod body;
 mod compile;
 pub(crate) mod error;
-pub(crate) mod forward;
+pub(crate) mod followed;
+mod forward;
 pub(crate) mod group;
 mod handshake;
 mod meter;
@@ -18,7 +19,7 @@ pub(crate) mod tunnel;
 
 pub(crate) use compile::Groups;
 pub(crate) use error::Error;
-pub(crate) use forward::Report;
+pub(crate) use forward::{Forwarded, Report};
 pub(crate) use group::{Group, Target};
 pub(crate) use meter::Meter;
 pub(crate) use pool::Pools;

@@ -14,9 +14,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::followed::{Exchange, Followed};
 use super::group::{Group, Target};
 use crate::dial::{self, DialError};
 use crate::message::Body;
+use crate::message::wire::answers::Answers;
 use crate::tasks::Tasks;
 use crate::tls::client::Offer;
 
@@ -48,14 +50,37 @@ struct Shared {
 }
 
 struct Idle {
-    sender: http1::SendRequest<Body>,
+    line: H1,
     until: Instant,
+}
+
+/// An HTTP/1.1 connection, and what was seen of its bytes.
+pub(super) struct H1 {
+    pub(super) sender: http1::SendRequest<Body>,
+    pub(super) exchange: Arc<Exchange>,
 }
 
 /// A connection that may take one request now.
 pub(super) enum Line {
-    H1(http1::SendRequest<Body>),
+    H1(H1),
     H2(http2::SendRequest<Body>),
+}
+
+impl Line {
+    /// What was wrong with the upstream's bytes.
+    pub(super) fn flaw(&self) -> Option<&'static str> {
+        match self {
+            Self::H1(line) => line.exchange.flaw(),
+            Self::H2(_) => None,
+        }
+    }
+}
+
+impl H1 {
+    /// Closed, or about to be: nothing more may be sent on it.
+    fn is_spoilt(&self) -> bool {
+        self.sender.is_closed() || self.exchange.flaw().is_some()
+    }
 }
 
 impl Pools {
@@ -89,8 +114,8 @@ impl Pools {
             shelf.h2 = None;
         }
         while let Some(idle) = shelf.h1.pop() {
-            if idle.until > now && idle.sender.is_ready() {
-                return Some(Line::H1(idle.sender));
+            if idle.until > now && idle.line.sender.is_ready() && !idle.line.is_spoilt() {
+                return Some(Line::H1(idle.line));
             }
         }
         None
@@ -111,8 +136,8 @@ impl Pools {
         let connected = dial::connect(&target.endpoint, tls, group.timeouts.connect).await?;
         // Without TLS there is no ALPN; HTTP/2 is then spoken only where HTTP/1.1 is switched off.
         let h2 = connected.h2 || (plain && !group.protocols.h1 && offer == Offer::All);
-        let io = TokioIo::new(connected.stream);
         if h2 {
+            let io = TokioIo::new(connected.stream);
             let (sender, connection) = self.http2().handshake(io).await.map_err(failed)?;
             self.tasks.spawn("upstream-http2", async move {
                 if let Err(error) = connection.await {
@@ -128,6 +153,9 @@ impl Pools {
             }
             return Ok(Line::H2(sender));
         }
+        let (followed, exchange) =
+            Followed::new(connected.stream, Answers::new(MAX_HEAD, MAX_FIELDS));
+        let io = TokioIo::new(followed);
         let (sender, connection) = http1::Builder::new()
             .max_headers(MAX_FIELDS)
             .max_header_size(MAX_HEAD)
@@ -139,7 +167,7 @@ impl Pools {
                 tracing::debug!(%error, "a connection to an upstream ended");
             }
         });
-        Ok(Line::H1(sender))
+        Ok(Line::H1(H1 { sender, exchange }))
     }
 
     fn http2(&self) -> http2::Builder<Tasks> {
@@ -155,15 +183,15 @@ impl Pools {
     }
 
     /// Takes back a connection whose exchange ended in order.
-    pub(super) fn put(&self, group: &Group, target: &Target, sender: http1::SendRequest<Body>) {
-        if sender.is_closed() || self.tasks.draining().is_cancelled() {
+    pub(super) fn put(&self, group: &Group, target: &Target, line: H1) {
+        if line.is_spoilt() || self.tasks.draining().is_cancelled() {
             return;
         }
         let mut shelves = self.shelves.lock();
         let shelf = shelves.entry(target.id).or_default();
         if shelf.h1.len() < group.keep {
             let until = Instant::now() + group.timeouts.idle;
-            shelf.h1.push(Idle { sender, until });
+            shelf.h1.push(Idle { line, until });
         }
     }
 
@@ -198,7 +226,7 @@ async fn sweep(shelves: Weak<Mutex<HashMap<u64, Shelf>>>) {
         shelves.lock().retain(|_target, shelf| {
             shelf
                 .h1
-                .retain(|idle| idle.until > now && !idle.sender.is_closed());
+                .retain(|idle| idle.until > now && !idle.line.is_spoilt());
             shelf
                 .h2
                 .take_if(|shared| shared.until <= now || shared.sender.is_closed());

@@ -356,9 +356,11 @@ async fn an_upstream_cannot_speak_for_the_edge() {
     let answer = send(&site, asked).await;
     let expected = [
         "allow",
+        "clear-site-data",
         "content-length",
         "date",
         "etag",
+        "referrer-policy",
         "set-cookie",
         "strict-transport-security",
         "x-content-type-options",

@@ -12,7 +12,6 @@
     reason = "the bans keep the program's layers apart; the harness is a peer of the program, not a part of it"
 )]
 #![expect(
-    clippy::print_stdout,
     clippy::print_stderr,
     reason = "what a failing test has to show stands in its output"
 )]
@@ -22,9 +21,12 @@
 )]
 
 mod access_matrix;
+mod acme;
+mod answer_rules;
 mod apps;
 mod audit_log;
 mod audit_reading;
+mod balancers;
 mod body_limits;
 mod browser;
 mod check;
@@ -41,6 +43,7 @@ mod harness;
 mod header_hygiene;
 mod http2;
 mod init;
+mod listeners;
 mod long_answers;
 mod operations;
 mod own_pages;
@@ -54,6 +57,7 @@ mod routing;
 mod sessions;
 mod sessions_cli;
 mod sign_in;
+mod socket_activation;
 mod step_up;
 mod streaming;
 mod streams;

@@ -181,6 +181,9 @@ async fn methods_that_a_route_does_not_carry_are_refused_with_those_it_does() {
     assert_eq!(site.client().send("app.test", asked).await.status, 200);
 }
 
+/// What is wrong, method, path, body, header fields.
+type Row<'a> = (&'a str, Method, &'a str, &'a str, &'a [(&'a str, &'a str)]);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_route_carries_is_told_only_to_those_whom_the_policies_let_in() {
     let upstream = Upstream::start("app").await;
@@ -208,7 +211,7 @@ async fn what_a_route_carries_is_told_only_to_those_whom_the_policies_let_in() {
         ("sec-websocket-version", "13"),
         ("origin", "https://evil.example"),
     ];
-    let rows: [(&str, Method, &str, &str, &[(&str, &str)]); 4] = [
+    let rows: [Row<'_>; 4] = [
         ("a method", Method::PUT, "/", "x", &[]),
         ("a long body", Method::GET, "/", &long, &[]),
         ("a foreign socket", Method::GET, "/", "", &foreign),

@@ -204,13 +204,22 @@ async fn a_part_of_an_answer_is_never_presented_as_the_whole() {
         let mut wire = site.client().wire("app.test").await;
         wire.send(head(&site, "GET /") + "\r\n").await;
         let answer = wire.answer().await;
-        assert_eq!((answer.status, answer.complete), (200, false), "{row:?}");
+        // What is broken in the piece that has the head is refused as a whole.
+        let refused = row.ends_with("z\r\n") && answer.status == 502;
+        assert!(
+            refused || (answer.status, answer.complete) == (200, false),
+            "{row:?}"
+        );
         let mut h2 = site.client().h2("app.test").await;
         let asked = request_h2(&site, "GET", "app", "/")
             .body(content(""))
             .unwrap();
         let response = h2.send_request(asked).await.unwrap();
-        assert!(response.into_body().collect().await.is_err(), "{row:?}");
+        let refused = row.ends_with("z\r\n") && response.status() == 502;
+        assert!(
+            refused || response.into_body().collect().await.is_err(),
+            "{row:?}"
+        );
     }
     assert_eq!(site.stop().await, 0);
     let entries = site.entries();

@@ -101,34 +101,147 @@ async fn an_answer_that_stalls_is_cut_off() {
     );
 }
 
+/// Heads that no two readers need to understand alike. None of them reaches a client.
+const MALFORMED_HEADS: [&str; 38] = [
+    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok!",
+    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+    "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok",
+    "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok",
+    "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Length: 0x2\r\n\r\nok",
+    "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551616\r\n\r\nok",
+    "HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\nok",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nX-A: b\r\n folded\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nX-A: b\0\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nX-A: b\rX-C: d\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nX-A: b\u{7f}\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nX-A : b\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nX A: b\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\n: b\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nnonsense\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+    "HTTP/1.1 200 OK\r\nX-A: b\nContent-Length: 0\r\n\r\n",
+    "\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 99 OK\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 999 OK\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "nonsense\r\n\r\n",
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    "HTTP/1.1 100 Continue\r\nContent-Length: 3\r\n\r\nabcHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 204 No Content\r\nContent-Length: 3\r\n\r\nabc",
+    "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\n",
+    "",
+];
+
+/// Bodies that break off or whose framing has a second reading: no client takes what came of them for the whole.
+const BROKEN_BODIES: [&str; 12] = [
+    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5 \r\nhello\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a\nhello\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff1\r\nhello\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-A : b\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-A: b\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\n\n",
+];
+
+/// A site whose upstream gives each of `rows`, closing after it, and then `OK` on the connection opened next.
+async fn after_each(rows: &[&'static str]) -> (Scripted, Site) {
+    let script = rows.iter().flat_map(|row| [closes(row), keeps(OK)]);
+    let upstream = Scripted::start(script.collect()).await;
+    let site = Site::plan()
+        .server("workers = 1")
+        .toml(&route(
+            "app",
+            &format!("targets = [\"{}\"]", upstream.url()),
+        ))
+        .start()
+        .await;
+    (upstream, site)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_answers_become_bad_gateway_and_their_connection_is_not_used_again() {
-    let rows = [
-        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok!",
-        "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nX-A: b\r\n folded\r\nContent-Length: 0\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nX-A: b\0\r\nContent-Length: 0\r\n\r\n",
-        "HTTP/1.1 99 OK\r\nContent-Length: 0\r\n\r\n",
-        "HTTP/1.1 999 OK\r\nContent-Length: 0\r\n\r\n",
-        "HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
-        "nonsense\r\n\r\n",
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
-        "HTTP/1.1 200 OK\r\n",
-    ];
-    for row in rows {
-        let upstream = Scripted::start(vec![closes(row), keeps(OK)]).await;
-        let site = Site::plan()
-            .toml(&route(
-                "app",
-                &format!("targets = [\"{}\"]", upstream.url()),
-            ))
-            .start()
-            .await;
+    let large = format!(
+        "HTTP/1.1 200 OK\r\nX-A: {}\r\nContent-Length: 0\r\n\r\n",
+        "b".repeat(130 * 1024)
+    );
+    let many = format!(
+        "HTTP/1.1 200 OK\r\n{}Content-Length: 0\r\n\r\n",
+        "X-A: b\r\n".repeat(200)
+    );
+    let flood = format!("{}{OK}", "HTTP/1.1 102 Processing\r\n\r\n".repeat(33));
+    let mut rows = MALFORMED_HEADS.to_vec();
+    rows.extend([large, many, flood].map(|row| &*row.leak()));
+    let (upstream, mut site) = after_each(&rows).await;
+    for (at, row) in rows.iter().enumerate() {
+        let shown = &row[..row.len().min(100)];
         let answer = get(&site, "app", "POST").await;
-        assert_eq!(answer.status, 502, "{row:?}");
-        assert_eq!(answer.json()["reason"], "upstream-protocol", "{row:?}");
-        assert_eq!(upstream.received().len(), 1, "{row:?}");
+        assert_eq!(answer.status, 502, "{shown:?}");
+        assert_eq!(answer.json()["reason"], "upstream-protocol", "{shown:?}");
+        assert_eq!(upstream.received().len(), 2 * at + 1, "{shown:?}");
+        assert_eq!(get(&site, "app", "POST").await.text(), "ok", "{shown:?}");
+    }
+    assert_eq!(site.stop().await, 0);
+    let entries = site.entries();
+    let told = entries
+        .iter()
+        .filter(|entry| entry["portcullis.reason"] == "upstream-protocol")
+        .count();
+    assert_eq!(told, rows.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_bodies_are_never_complete_and_their_connection_is_not_used_again() {
+    let (upstream, mut site) = after_each(&BROKEN_BODIES).await;
+    for (at, row) in BROKEN_BODIES.iter().enumerate() {
+        let mut wire = site.client().wire("app.test").await;
+        let asked = format!("POST / HTTP/1.1\r\nHost: app.test:{}\r\n", site.port);
+        wire.send(format!("{asked}Content-Length: 0\r\n\r\n")).await;
+        let answer = wire.answer().await;
+        assert!(
+            answer.status == 502 || !answer.complete,
+            "{row:?}: {answer:?}"
+        );
+        assert_eq!(upstream.received().len(), 2 * at + 1, "{row:?}");
+        assert_eq!(get(&site, "app", "POST").await.text(), "ok", "{row:?}");
+    }
+    assert_eq!(site.stop().await, 0);
+    let entries = site.entries();
+    let told = entries
+        .iter()
+        .filter(|entry| entry["portcullis.reason"] == "upstream-protocol")
+        .count();
+    assert_eq!(told, BROKEN_BODIES.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_merely_unusual_pass() {
+    let rows = [
+        "HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\n\r\nok",
+        "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nTRANSFER-ENCODING:chunked\r\n\r\n2;x=\"y\"\r\nok\r\n000\r\nX-Sum: 1\r\n\r\n",
+        "HTTP/1.1 200 Sch\u{f6}n\r\nX-A: \u{e4}\r\nX-B:\r\nContent-Length: \t2 \r\n\r\nok",
+    ];
+    let (_upstream, site) = after_each(&rows).await;
+    for row in rows {
+        assert_eq!(get(&site, "app", "POST").await.text(), "ok", "{row:?}");
         assert_eq!(get(&site, "app", "POST").await.text(), "ok", "{row:?}");
     }
 }

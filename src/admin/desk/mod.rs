@@ -3,8 +3,12 @@
 //! Every change is in the audit log, safe from a power cut, before success is told; while the log cannot be written
 //! nothing is changed. Whether the caller may ask is decided before: by the socket, or by owning the data folder.
 
+mod certificates;
+
 use std::fmt;
 use std::sync::Arc;
+
+pub(crate) use certificates::Certificates;
 
 use super::call::{
     Addition, AdminError, BadLine, Call, Change, Imported, Link, PeopleCall, Person, Reloaded,
@@ -31,6 +35,8 @@ pub(crate) struct Desk {
     pub(crate) clock: Clock,
     /// `None` when no server runs.
     pub(crate) reload: Option<Arc<Reload>>,
+    /// `None` when no server runs.
+    pub(crate) certificates: Option<Certificates>,
 }
 
 impl fmt::Debug for Desk {
@@ -63,6 +69,12 @@ impl Desk {
                     .ok_or_else(|| no_session(&id))
             }
             Call::Sessions(SessionCall::Revoke(which)) => self.revoke(which, &actor).await,
+            Call::Certificates(call) => match &self.certificates {
+                Some(certificates) => certificates.perform(call, actor, self).await,
+                None => Err(AdminError::Unavailable(
+                    "no server runs, so no certificate is served or renewed".to_owned(),
+                )),
+            },
         }
     }
 

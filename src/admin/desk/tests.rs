@@ -35,6 +35,7 @@ impl Office {
             audit: audit.await.unwrap(),
             clock,
             reload: None,
+            certificates: None,
         };
         Self { desk, folder }
     }

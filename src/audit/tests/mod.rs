@@ -8,6 +8,7 @@ mod tampering;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
+use super::recover::OpenError;
 use super::seal::tests::MemoryKeyring;
 use super::*;
 use crate::base::{Clock, PolicyId, PrincipalId, Reason, RequestId, RouteName, Timestamp};
@@ -28,7 +29,20 @@ pub(super) fn open(folder: &Path) -> Arc<AuditLog> {
 }
 
 pub(super) fn open_with(options: Options, keyring: Arc<MemoryKeyring>) -> Arc<AuditLog> {
-    AuditLog::open(options, keyring, signer(), Clock::System).unwrap()
+    // Another test may be starting a program: until that one runs, it holds our lock too.
+    for _attempt in 0..100_000 {
+        let opened = AuditLog::open(
+            options.clone(),
+            Arc::clone(&keyring) as _,
+            signer(),
+            Clock::System,
+        );
+        match opened {
+            Err(OpenError::InUse(_)) => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("somebody else writes to {}", options.folder.display());
 }
 
 /// The same key for every log of a test run.

@@ -24,6 +24,7 @@ use crate::authn::people::{ADMINISTRATORS, NewPerson, PeopleError};
 use crate::pages::paths;
 use crate::server::Server;
 use crate::server::core::Core;
+use crate::server::inherited::Inherited;
 use crate::tasks::Tasks;
 
 const PERSON: &str = "admin@localhost";
@@ -56,7 +57,7 @@ pub(super) fn run(args: &Demo, globals: &Globals) -> Result<Outcome, Failure> {
 }
 
 fn open(port: u16, folder: &Folder, globals: &Globals) -> Result<Server, Failure> {
-    serving::open(folder.config(), globals).map_err(|mut failure| {
+    serving::open(folder.config(), Inherited::default(), globals).map_err(|mut failure| {
         if let (true, Some(free)) = (failure.message.contains("taken"), next_free(port)) {
             failure.message = format!(
                 "port {port} is in use. Take another one: portcullis demo --port {free}\n{}",

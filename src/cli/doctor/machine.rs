@@ -34,6 +34,44 @@ pub(super) fn examine(config: &Config, now: Timestamp, found: &mut Vec<Examined>
     found.push(database(config));
     found.push(headroom(config));
     certificates(config, now, found);
+    found.extend(obtained(config));
+}
+
+/// Whether certificates can be obtained, as far as this machine can tell: nobody outside is asked.
+fn obtained(config: &Config) -> Option<Examined> {
+    let acme = config.tls.obtained()?;
+    let challenge = acme.challenge.value;
+    let (port, addresses) = match challenge {
+        config::Challenge::TlsAlpn01 => (443, &config.server.listen),
+        config::Challenge::Http01 => (80, &config.server.http_redirect),
+        config::Challenge::Dns01 => return Some(dns_program(acme)),
+    };
+    let here = addresses.iter().any(|address| address.port() == port);
+    let text = match (here, addresses.first()) {
+        (true, _) | (false, None) => {
+            format!("{challenge}: the authority has to reach port {port} of every host")
+        }
+        (false, Some(address)) => format!(
+            "{challenge}: the authority has to reach port {port} of every host, and that has to be forwarded to {address}"
+        ),
+    };
+    Some(Examined::good("obtaining", text))
+}
+
+fn dns_program(acme: &config::Acme) -> Examined {
+    let Some(hook) = &acme.dns else {
+        let command = "portcullis config explain PC3202";
+        return Examined::bad("obtaining", "dns-01: no program changes DNS", command);
+    };
+    let path = shown(&hook.exec);
+    match access(&*hook.exec.value, Access::EXEC_OK) {
+        Ok(()) => Examined::good("obtaining", format!("dns-01: {path} changes DNS")),
+        Err(error) => Examined::bad(
+            "obtaining",
+            format!("dns-01: {path} cannot be run by this user: {error}"),
+            format!("chmod 755 {path}"),
+        ),
+    }
 }
 
 fn from_problem(what: &'static str, problem: &config::Problem) -> Examined {

@@ -8,7 +8,8 @@ use crate::cli::shown;
 use crate::config::Config;
 use crate::dial::{self, DialError, Endpoint};
 use crate::plan::Plan;
-use crate::server::listen::{ListenError, listen};
+use crate::server::listen::{ListenError, Place, listen};
+use crate::server::listeners::wanted;
 use crate::tls::client::Offer;
 use crate::upstream::Target;
 
@@ -59,18 +60,17 @@ fn lock_holder(config: &Config) -> Option<u32> {
     name.starts_with("portcullis").then_some(pid)
 }
 
+/// The process that opens sockets for services before it starts them.
+const SERVICE_MANAGER: u32 = 1;
+
 fn listeners(config: &Config, found: &mut Vec<Examined>) {
     let ours = lock_holder(config);
-    let server = &config.server;
-    let operations = config.telemetry.operations.value;
-    for address in server
-        .listen
-        .iter()
-        .chain(&server.http_redirect)
-        .chain(std::iter::once(&operations))
-    {
+    let operations = Place::alone(config.telemetry.operations.value);
+    let places = wanted(config).into_iter().map(|one| one.place);
+    for place in places.chain(std::iter::once(operations)) {
+        let address = place.address;
         // The sockets are closed again at once.
-        found.push(match listen(*address, 1).map(drop) {
+        found.push(match listen(place, 1, false).map(drop) {
             Ok(()) => Examined::good("address", format!("{address} is free")),
             Err(ListenError::Taken {
                 holder: Some(holder),
@@ -78,6 +78,13 @@ fn listeners(config: &Config, found: &mut Vec<Examined>) {
             }) if ours == Some(holder.pid) => Examined::good(
                 "address",
                 format!("{address} is held by the Portcullis that runs"),
+            ),
+            Err(ListenError::Taken {
+                holder: Some(holder),
+                ..
+            }) if holder.pid == SERVICE_MANAGER => Examined::good(
+                "address",
+                format!("{address} is held by {}, which passes it on", holder.name),
             ),
             Err(error) => {
                 let command = remedy(&error);

@@ -3,7 +3,10 @@
 //! Runs after every table was read. A table that could not be read still counts as written, so that nothing
 //! is reported which only follows from an earlier finding.
 
+mod acme;
+mod answers;
 mod groups;
+mod listeners;
 mod routes;
 mod values;
 
@@ -20,7 +23,10 @@ pub(crate) const DEFAULT_TENANT: &str = "default";
 pub(super) fn complete(config: &mut Config, root: &Node, problems: &mut Problems) {
     routes::complete(config, root, problems);
     upstreams(config, root, problems);
+    listeners::check(config, root, problems);
     values::check(config, root, problems);
+    acme::check(config, root, problems);
+    answers::check(config, root, problems);
     groups::check(&config.groups, problems);
     if !config.storage.master_key.at().is_written() {
         super::check_mode(&config.storage.master_key, &At::nowhere(), problems);

@@ -212,7 +212,8 @@ fn matches(routes: &BTreeMap<crate::base::RouteName, Route>, problems: &mut Prob
 
 fn own_pages(config: &Config, problems: &mut Problems) {
     let portal = &config.server.portal.host;
-    let mut listen = config.server.listen.iter();
+    let further = config.listeners.values().flat_map(|one| &one.listen);
+    let mut listen = config.server.listen.iter().chain(further);
     let for_trials = listen.all(|address| address.ip().to_canonical().is_loopback());
     for route in config.routes.values() {
         let HostPattern::Exact(host) = &route.host.value else {

@@ -2,21 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use ipnet::IpNet;
-
-use super::{is_empty_list, place};
+use super::place;
 use crate::config::auth::Password;
 use crate::config::problem::Problems;
 use crate::config::source::At;
 use crate::config::tree::{Node, Raw};
 use crate::config::{Config, HeaderNames, show_duration, size};
 
-/// Adds the findings about listeners, times and numbers.
+/// Adds the findings about times, names and numbers.
 pub(super) fn check(config: &Config, root: &Node, problems: &mut Problems) {
-    listeners(config, root, problems);
     times(config, root, problems);
     headers(&config.server.headers, root, problems);
-    proxies(&config.server.trusted_proxies, root, problems);
     if let Some(link) = &config.server.branding.privacy
         && !["https://", "http://", "/"]
             .iter()
@@ -30,50 +26,6 @@ pub(super) fn check(config: &Config, root: &Node, problems: &mut Problems) {
     }
     for path in POSITIVE {
         zero_below(root, path, &mut Vec::new(), problems);
-    }
-}
-
-fn listeners(config: &Config, root: &Node, problems: &mut Problems) {
-    let server = &config.server;
-    if server.listen.is_empty() && is_empty_list(root, &["server", "listen"]) {
-        problems
-            .error("PC1410")
-            .message("`listen` in [server] is empty")
-            .at(&place(root, &["server", "listen"]))
-            .help("the usual value: listen = [\"[::]:443\"]");
-    }
-    let operations = &config.telemetry.operations;
-    if !operations.ip().to_canonical().is_loopback() {
-        problems
-            .error("PC1408")
-            .message(format!(
-                "`operations` in [telemetry] is {operations}, which other machines can reach"
-            ))
-            .at(operations.at())
-            .help("use a loopback address: operations = \"127.0.0.1:9464\"");
-    }
-    let mut seen = BTreeSet::new();
-    let lists = [
-        ("listen", server.listen.as_slice()),
-        ("http_redirect", server.http_redirect.as_slice()),
-        ("operations", std::slice::from_ref(&operations.value)),
-    ];
-    for (key, addresses) in lists {
-        let table = if key == "operations" {
-            "telemetry"
-        } else {
-            "server"
-        };
-        for address in addresses.iter().filter(|address| address.port() != 0) {
-            if !seen.insert(*address) {
-                problems
-                    .error("PC1409")
-                    .message(format!(
-                        "`{key}` in [{table}] has {address}, which is in use above"
-                    ))
-                    .at(&place(root, &[table, key]));
-            }
-        }
     }
 }
 
@@ -115,18 +67,6 @@ fn headers(names: &HeaderNames, root: &Node, problems: &mut Problems) {
             .error("PC1113")
             .message(format!("`{key}` in [server.headers] is {name}, {why}"))
             .at(&place(root, &["server", "headers", key]));
-    }
-}
-
-fn proxies(networks: &[IpNet], root: &Node, problems: &mut Problems) {
-    for network in networks.iter().filter(|network| network.prefix_len() == 0) {
-        problems
-            .warning("PC1414")
-            .message(format!(
-                "`trusted_proxies` in [server] has {network}: everybody can claim any address"
-            ))
-            .at(&place(root, &["server", "trusted_proxies"]))
-            .help("list the addresses of the proxies in front");
     }
 }
 

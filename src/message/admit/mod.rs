@@ -110,6 +110,10 @@ impl CleanRequest {
             .is_some_and(UpgradeRequest::is_extended_connect)
     }
 
+    pub(crate) const fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
     #[cfg(test)]
     /// `true` when the request came through TLS.
     pub(crate) const fn is_secure(&self) -> bool {

@@ -3,7 +3,7 @@
 //! Cookies that are not ours pass byte for byte. Ours are compared without regard to case when they are removed,
 //! because some servers fold names, and exactly when they are read, because a browser does not.
 
-use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
+use http::header::{COOKIE, HeaderMap, HeaderValue};
 
 /// The names that belong to Portcullis: the session cookie and every name that continues it with a hyphen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,11 +43,15 @@ impl OwnCookies {
         format!("{}-{purpose}", self.session)
     }
 
-    /// `true` for our names in any case.
+    /// `true` for our names in any case, and for what they would be under another of the browsers' prefixes
+    /// (RFC 6265bis section 4.1.3): one reader's `__Secure-x` must not be another's `__Host-x`.
     pub(crate) fn is_own(&self, name: &[u8]) -> bool {
-        let own = self.session.as_bytes();
-        name.get(..own.len())
-            .is_some_and(|head| head.eq_ignore_ascii_case(own))
+        let (own, own_prefixed) = without_prefix(self.session.as_bytes());
+        let (name, prefixed) = without_prefix(name);
+        prefixed == own_prefixed
+            && name
+                .get(..own.len())
+                .is_some_and(|head| head.eq_ignore_ascii_case(own))
             && matches!(name.get(own.len()), None | Some(b'-' | b'_'))
     }
 
@@ -84,25 +88,10 @@ impl OwnCookies {
         }
     }
 
-    /// Drops every `Set-Cookie` of an upstream that could set or clear one of ours, and marks the others `Secure`.
-    pub(crate) fn strip_response(&self, headers: &mut HeaderMap) {
-        if !headers.contains_key(SET_COOKIE) {
-            return;
-        }
-        let kept: Vec<HeaderValue> = headers
-            .get_all(SET_COOKIE)
-            .iter()
-            .filter(|value| !self.touches_own(value.as_bytes()))
-            .map(secured)
-            .collect();
-        headers.remove(SET_COOKIE);
-        for value in kept {
-            headers.append(SET_COOKIE, value);
-        }
-    }
-
+    /// `true` for a `Set-Cookie` that could set or clear one of ours.
+    ///
     /// A browser stores `=NAME=VALUE` and `NAME` without a name and sends the text back as it is.
-    fn touches_own(&self, set_cookie: &[u8]) -> bool {
+    pub(crate) fn touches_own(&self, set_cookie: &[u8]) -> bool {
         let pair = set_cookie
             .split(|byte| *byte == b';')
             .next()
@@ -116,15 +105,19 @@ impl OwnCookies {
     }
 }
 
-fn secured(value: &HeaderValue) -> HeaderValue {
-    let attributes = value.as_bytes().split(|byte| *byte == b';').skip(1);
-    let mut names = attributes.map(|attribute| split_pair(attribute.trim_ascii()).0);
-    if names.any(|name| name.eq_ignore_ascii_case(b"secure")) {
-        return value.clone();
+/// What browsers tie a cookie's attributes to. The longest ones come first.
+const PREFIXES: [&[u8]; 4] = [b"__Host-Http-", b"__Secure-", b"__Host-", b"__Http-"];
+
+/// The name behind a prefix in any case, and whether there is one.
+fn without_prefix(name: &[u8]) -> (&[u8], bool) {
+    let prefix = PREFIXES.iter().find(|prefix| {
+        name.get(..prefix.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(prefix))
+    });
+    match prefix.and_then(|prefix| name.get(prefix.len()..)) {
+        Some(rest) => (rest, true),
+        None => (name, false),
     }
-    let mut bytes = value.as_bytes().to_vec();
-    bytes.extend_from_slice(b"; Secure");
-    HeaderValue::from_bytes(&bytes).unwrap_or_else(|_cannot_be| value.clone())
 }
 
 /// Looks for the cookie `name` in every `Cookie` field.
@@ -159,7 +152,7 @@ fn printable(value: &[u8]) -> Option<&str> {
 }
 
 /// Splits at the first `=`. Text without one is a name to the servers that accept it at all.
-fn split_pair(piece: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn split_pair(piece: &[u8]) -> (&[u8], &[u8]) {
     let mut halves = piece.splitn(2, |byte| *byte == b'=');
     let name = halves.next().unwrap_or_default().trim_ascii_end();
     (name, halves.next().unwrap_or_default())

@@ -181,22 +181,26 @@ fn escaped(text: &[u8]) -> Option<(u8, &[u8])> {
 }
 
 /// Writes letters that stood as escapes, folded, as escapes again. Capitals first: two letters that a server holds for
-/// the same have one capital.
+/// the same have one capital. A canonical path has nothing else there; if it had, it would stay as it is.
 fn flush(letters: &mut Vec<u8>, text: &mut String) {
-    for letter in String::from_utf8_lossy(letters).chars() {
-        let capital = single(letter.to_uppercase()).unwrap_or(letter);
-        let small = single(capital.to_lowercase()).unwrap_or(capital);
-        let mut buffer = [0; 4];
-        for byte in small.encode_utf8(&mut buffer).bytes() {
-            if byte.is_ascii() {
-                text.push(char::from(byte));
-            } else {
-                text.push('%');
-                text.push_str(&HEXLOWER.encode(&[byte]));
-            }
+    let folded: Vec<u8> = match std::str::from_utf8(letters) {
+        Ok(letters) => letters.chars().map(fold).collect::<String>().into_bytes(),
+        Err(_not_text) => letters.clone(),
+    };
+    for byte in folded {
+        if byte.is_ascii() {
+            text.push(char::from(byte));
+        } else {
+            text.push('%');
+            text.push_str(&HEXLOWER.encode(&[byte]));
         }
     }
     letters.clear();
+}
+
+fn fold(letter: char) -> char {
+    let capital = single(letter.to_uppercase()).unwrap_or(letter);
+    single(capital.to_lowercase()).unwrap_or(capital)
 }
 
 fn single(mut letters: impl Iterator<Item = char>) -> Option<char> {

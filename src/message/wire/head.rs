@@ -17,6 +17,8 @@ pub(super) struct Head {
     bytes: usize,
     fields: usize,
     old: bool,
+    /// Of an answer.
+    status: u16,
     length: Option<u64>,
     chunked: bool,
     switch: bool,
@@ -65,6 +67,25 @@ impl Head {
         }
         self.started = true;
         self.old = start_line(line, bounds.target)?;
+        Ok(false)
+    }
+
+    pub(super) const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Takes a line of an answer's head; `true` for the empty one that ends it. No empty line before it is forgiven.
+    pub(super) fn take_answer(
+        &mut self,
+        line: &[u8],
+        bounds: &HeadBounds,
+    ) -> Result<bool, AdmitError> {
+        self.bytes = self.bytes.saturating_add(line.len() + 2);
+        if self.started {
+            return self.field(line, bounds, true);
+        }
+        self.started = true;
+        (self.old, self.status) = status_line(line)?;
         Ok(false)
     }
 
@@ -203,6 +224,29 @@ fn start_line(line: &[u8], most: usize) -> Result<bool, AdmitError> {
     }
     check_target(target)?;
     Ok(old)
+}
+
+/// `HTTP-version SP status-code [SP reason]`; `true` for HTTP/1.0. Many servers leave out the second blank as well.
+fn status_line(line: &[u8]) -> Result<(bool, u16), AdmitError> {
+    let (version, rest) = line.split_at_checked(9).ok_or(AdmitError::LineStructure)?;
+    let old = match version {
+        b"HTTP/1.1 " => false,
+        b"HTTP/1.0 " => true,
+        _ if version.starts_with(b"HTTP/") => return Err(AdmitError::Version),
+        _ => return Err(AdmitError::LineStructure),
+    };
+    let (digits, reason) = match rest {
+        [hundreds @ b'1'..=b'9', tens, units, reason @ ..] => ([*hundreds, *tens, *units], reason),
+        _ => return Err(AdmitError::LineStructure),
+    };
+    let plain = digits.iter().all(u8::is_ascii_digit) && matches!(reason, [] | [b' ', ..]);
+    if !plain {
+        return Err(AdmitError::LineStructure);
+    }
+    let status = digits
+        .iter()
+        .fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
+    Ok((old, status))
 }
 
 /// What hyper would cut off (`#`) or refuse on its own, before anybody could write it down.

@@ -4,6 +4,7 @@
 //! same bytes on their way to it and refuses what has a second reading. It changes nothing and keeps no message: only
 //! where the message ends and whether every line of it is in order. Who asks, and for what, is judged later.
 
+pub(crate) mod answers;
 mod head;
 
 use self::head::Head;

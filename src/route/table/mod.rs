@@ -49,13 +49,15 @@ impl RouteTable {
             },
             ignores_case: false,
         };
+        let listeners: Vec<_> = config.listeners.values().collect();
         let mut table = Self::default();
         for written in config.routes.values() {
             let general = General {
                 ignores_case: config.ignores_case(written),
                 ..general
             };
-            let route = Arc::new(Route::compile(table.routes.len(), written, general));
+            let route = Route::compile(table.routes.len(), written, general);
+            let route = Arc::new(route.on(written, &listeners));
             if let Some(first) = table.insert(&route) {
                 problems
                     .error("PC1401")
@@ -86,6 +88,18 @@ impl RouteTable {
     /// The route of a canonical path on a host, if there is one.
     pub(crate) fn find(&self, host: &Host, path: &str) -> Option<&Arc<Route>> {
         self.paths(host)?.find(path)
+    }
+
+    /// The same among what a listener serves. A route of another listener is not passed over for a shorter one: what
+    /// lies below it would be opened by a route that does not mean it.
+    pub(crate) fn find_on(&self, host: &Host, path: &str, listener: &str) -> Option<&Arc<Route>> {
+        self.find(host, path).filter(|route| route.is_on(listener))
+    }
+
+    /// `true` when some route of the listener answers for the host, whatever the path.
+    pub(crate) fn knows_on(&self, host: &Host, listener: &str) -> bool {
+        self.paths(host)
+            .is_some_and(|paths| paths.all().any(|route| route.is_on(listener)))
     }
 
     /// `true` when some route answers for the host, whatever the path.
@@ -141,6 +155,10 @@ impl Paths {
                 None
             }
         }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.root.iter().chain(self.prefixes.values())
     }
 
     /// The longest prefix of whole segments. `OPTIONS *` has no path and so no route.

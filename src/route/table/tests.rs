@@ -144,6 +144,33 @@ fn routes_are_found_by_name_and_index() {
 }
 
 #[test]
+fn a_route_is_found_on_its_listeners_and_on_no_other() {
+    let more = "labels = [\"partner\"]\nlisteners = [\"inner\"]\n\
+        [listener.inner]\nlisten = [\"[::]:1001\"]\n\
+        [listener.labelled]\nlisten = [\"[::]:1002\"]\nlabels = [\"other\", \"partner\"]\n\
+        [listener.strange]\nlisten = [\"[::]:1003\"]\nlabels = [\"other\"]\n";
+    let config = config(&[("a.example".to_owned(), "/x".to_owned())], more);
+    let table = RouteTable::compile(&config, &mut Problems::new());
+    let host = Host::parse("a.example").unwrap();
+    let rows = [
+        ("default", false),
+        ("inner", true),
+        ("labelled", true),
+        ("strange", false),
+        ("", false),
+    ];
+    for (listener, expected) in rows {
+        assert_eq!(
+            table.find_on(&host, "/x/y", listener).is_some(),
+            expected,
+            "{listener}"
+        );
+        assert_eq!(table.knows_on(&host, listener), expected, "{listener}");
+        assert!(table.find_on(&host, "/", listener).is_none());
+    }
+}
+
+#[test]
 fn two_routes_that_match_equally_are_an_error() {
     let routes = [
         ("a.example".to_owned(), "/x".to_owned()),

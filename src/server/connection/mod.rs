@@ -14,6 +14,7 @@ use std::time::Duration;
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use self::handshake::handshake;
 use self::session::Session;
@@ -21,12 +22,13 @@ use super::accept::Accepted;
 use super::activity::{Activity, Counted};
 use super::calm::Calm;
 use super::gather::Gather;
-use crate::base::Peer;
+use super::origin::{self, OriginError};
+use super::proxy_header::Ends;
+use crate::base::{Host, Peer};
 use crate::config::Limits;
 use crate::message::AdmitError;
 use crate::message::frames::{Flood, Tally};
 use crate::tasks::Tasks;
-use crate::tls;
 
 /// Bounds of a connection; the values come from `[server.limits]`.
 #[derive(Debug, Clone)]
@@ -91,8 +93,16 @@ pub(crate) enum End {
     Closed,
     /// Nothing was asked for the idle time.
     Idle,
+    /// A load balancer did not say whose connection it is.
+    Unannounced(OriginError),
+    /// The address that a load balancer named has as many connections as it may.
+    Crowded,
     /// The client asked for a name that no certificate covers, or for none.
     UnknownName,
+    /// An authority saw that a name leads to us (RFC 8737); there is nothing more to such a connection.
+    Proved(Host),
+    /// A proof was asked for that nobody presents.
+    NothingToProve,
     /// The TLS handshake failed.
     Handshake(std::io::Error),
     HandshakeTimeout,
@@ -126,7 +136,11 @@ impl End {
             Self::Flooded(_, flood) => Some(flood.code()),
             Self::Closed
             | Self::Idle
+            | Self::Unannounced(_)
+            | Self::Crowded
             | Self::UnknownName
+            | Self::Proved(_)
+            | Self::NothingToProve
             | Self::Handshake(_)
             | Self::Broken(_)
             | Self::Gone(_) => None,
@@ -134,12 +148,11 @@ impl End {
     }
 }
 
-/// Serves one connection; `service` answers each request and never fails.
-///
-/// `tls: None` is the plain listener, which speaks HTTP/1.1 only.
+/// Serves one connection; `service` answers each request and never fails. `knows` says which server names are
+/// answered here at all.
 pub(crate) async fn serve<S, F, B>(
-    accepted: Accepted,
-    tls: Option<&tls::Server>,
+    mut accepted: Accepted,
+    knows: impl Fn(&Host) -> bool,
     rules: &Rules,
     tasks: &Tasks,
     service: S,
@@ -150,30 +163,37 @@ where
     B: Body<Data: Send> + Unpin + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
+    let deadline = Instant::now() + rules.handshake_timeout;
+    let ends = match find_ends(&mut accepted, deadline).await {
+        Ok(ends) => ends,
+        Err(end) => return end,
+    };
     let Accepted {
         socket,
-        address,
         pass,
+        door,
+        leaving,
+        ..
     } = accepted;
-    let local = match socket.local_addr() {
-        Ok(local) => local,
-        Err(error) => return End::Gone(error),
-    };
     let activity = Arc::new(Activity::default());
-    let peer = |tls| Arc::new(Peer::new(address, local, tls));
-    let Some(tls) = tls else {
+    let peer = |tls| {
+        let peer = Peer::new(ends.source, ends.destination, tls);
+        Arc::new(peer.through(door.name.clone()))
+    };
+    let Some(tls) = &door.tls else {
         let io = Counted::new(socket, Arc::clone(&activity), pass);
         let session = Session {
             peer: peer(None),
             activity,
             rules,
             tasks,
+            leaving,
         };
         return session.http1(io, service).await;
     };
     // In a box, so that the connection does not keep room for it afterwards.
-    let shaking = Box::pin(handshake(socket, tls));
-    let shaking = tokio::time::timeout(rules.handshake_timeout, shaking);
+    let shaking = Box::pin(handshake(socket, tls, knows));
+    let shaking = tokio::time::timeout_at(deadline, shaking);
     let (stream, facts) = match shaking.await {
         Ok(Ok(established)) => established,
         Ok(Err(end)) => return end,
@@ -187,6 +207,7 @@ where
         activity,
         rules,
         tasks,
+        leaving,
     };
     if h2 {
         let io = Calm::new(io, calm, rules.h2_frames);
@@ -196,5 +217,29 @@ where
     }
 }
 
+/// Both ends of the connection: those of the socket, or those that a load balancer passes on. The connection has its
+/// place among those of its address then.
+async fn find_ends(accepted: &mut Accepted, deadline: Instant) -> Result<Ends, End> {
+    let own = Ends {
+        source: accepted.address,
+        destination: accepted.socket.local_addr().map_err(End::Gone)?,
+    };
+    if !accepted.passed_on {
+        return Ok(own);
+    }
+    // In a box, so that the connection does not keep room for it afterwards.
+    let reading = Box::pin(origin::read(&mut accepted.socket));
+    let said = tokio::time::timeout_at(deadline, reading).await;
+    let said = said.unwrap_or(Err(OriginError::Late));
+    let ends = said.map_err(End::Unannounced)?.unwrap_or(own);
+    if accepted.pass.name(ends.source.ip()) {
+        Ok(ends)
+    } else {
+        Err(End::Crowded)
+    }
+}
+
+#[cfg(test)]
+mod passed_on;
 #[cfg(test)]
 mod tests;

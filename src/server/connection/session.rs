@@ -19,6 +19,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
 
 use super::{End, Rules};
 use crate::base::Peer;
@@ -44,6 +45,8 @@ pub(super) struct Session<'a> {
     pub(super) activity: Arc<Activity>,
     pub(super) rules: &'a Rules,
     pub(super) tasks: &'a Tasks,
+    /// Cancelled when the connection should end in order.
+    pub(super) leaving: CancellationToken,
 }
 
 /// Why a connection is not waited for any longer.
@@ -206,7 +209,7 @@ impl Session<'_> {
         let woken = tokio::select! {
             biased;
             () = poll_fn(|cx| io.poll_wake(cx)) => None,
-            () = self.tasks.draining().cancelled() => Some(Stop::Draining),
+            () = self.leaving.cancelled() => Some(Stop::Draining),
             overdue = overdue => Some(Stop::Overdue(overdue)),
         };
         self.activity.wake();
@@ -234,7 +237,7 @@ impl Session<'_> {
             biased;
             overdue = overdue => Some(Stop::Overdue(overdue)),
             outcome = connection.as_mut() => Some(Stop::Ended(outcome)),
-            () = self.tasks.draining().cancelled() => Some(Stop::Draining),
+            () = self.leaving.cancelled() => Some(Stop::Draining),
             () = rest => None,
         }
     }

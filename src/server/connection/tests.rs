@@ -9,8 +9,8 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
+use ipnet::IpNet;
 use parking_lot::Mutex;
-use prometheus_client::metrics::counter::Counter;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,13 +24,13 @@ use crate::message::Body;
 use crate::message::body::read_at_most;
 use crate::message::frames::Tally;
 use crate::server::accept::{Gate, accept_loop};
+use crate::server::door::{Door, Entrance};
 use crate::tasks::Tasks;
-use crate::tls;
 use crate::tls::testing::{BOTH, TestPki};
 use crate::upstream::testing::{HELLO, Scripted, Step, group, upgrade};
 use crate::upstream::{Pools, TunnelEnd};
 
-const HOST: &str = "app.localhost";
+pub(super) const HOST: &str = "app.localhost";
 
 fn rules() -> Rules {
     Rules {
@@ -51,11 +51,11 @@ fn rules() -> Rules {
 }
 
 /// A running server that records how its connections ended.
-struct Site {
-    pki: TestPki,
-    address: SocketAddr,
-    tasks: Tasks,
-    gate: Arc<Gate>,
+pub(super) struct Site {
+    pub(super) pki: TestPki,
+    pub(super) address: SocketAddr,
+    pub(super) tasks: Tasks,
+    pub(super) gate: Arc<Gate>,
     ends: Arc<Mutex<Vec<&'static str>>>,
 }
 
@@ -65,23 +65,43 @@ impl Site {
         S: Fn(Request<Incoming>, Arc<Peer>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
+        Self::behind(&[], secure, service).await
+    }
+
+    /// Behind load balancers in these networks.
+    pub(super) async fn behind<S, F>(balancers: &[IpNet], secure: bool, service: S) -> Self
+    where
+        S: Fn(Request<Incoming>, Arc<Peer>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
         let pki = TestPki::new();
         let tls = secure.then(|| Arc::new(pki.server(Profile::Intermediate, BOTH, &[HOST])));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (tasks, gate) = (Tasks::new(), Gate::new(100, 3, Counter::default()));
+        let (tasks, gate) = (Tasks::new(), Gate::new(100, 3, Default::default()));
+        let door = Door {
+            name: None,
+            tls,
+            balancers: balancers.to_vec(),
+        };
+        let entrance = Entrance::new(Arc::new(door), tasks.draining().child_token());
         let ends = Arc::<Mutex<Vec<_>>>::default();
         let (inner, log) = (tasks.clone(), Arc::clone(&ends));
         let handler = move |accepted| {
-            let (tls, tasks, log) = (tls.clone(), inner.clone(), Arc::clone(&log));
+            let (tasks, log) = (inner.clone(), Arc::clone(&log));
             let service = service.clone();
             async move {
-                let tls: Option<&tls::Server> = tls.as_deref();
-                let end = serve(accepted, tls, &rules(), &tasks, service).await;
+                let end = serve(accepted, |_name| true, &rules(), &tasks, service).await;
                 log.lock().push(name(&end));
             }
         };
-        let accepting = accept_loop(listener, Arc::clone(&gate), tasks.clone(), handler);
+        let accepting = accept_loop(
+            listener,
+            entrance,
+            Arc::clone(&gate),
+            tasks.clone(),
+            handler,
+        );
         tasks.spawn("accept", accepting);
         Self {
             pki,
@@ -104,7 +124,7 @@ impl Site {
             .await
     }
 
-    async fn ended(&self, expected: &[&str]) {
+    pub(super) async fn ended(&self, expected: &[&str]) {
         for _ in 0..400 {
             if *self.ends.lock() == expected {
                 return;
@@ -119,7 +139,7 @@ impl Site {
     clippy::disallowed_methods,
     reason = "the test is the client, whom egress rules do not concern"
 )]
-async fn client(address: SocketAddr) -> TcpStream {
+pub(super) async fn client(address: SocketAddr) -> TcpStream {
     TcpStream::connect(address).await.unwrap()
 }
 
@@ -127,7 +147,11 @@ fn name(end: &End) -> &'static str {
     match end {
         End::Closed => "closed",
         End::Idle => "idle",
+        End::Unannounced(_) => "unannounced",
+        End::Crowded => "crowded",
         End::UnknownName => "unknown-name",
+        End::Proved(_) => "proved",
+        End::NothingToProve => "nothing-to-prove",
         End::Handshake(_) => "handshake",
         End::HandshakeTimeout => "handshake-timeout",
         End::HeaderTimeout(_) => "header-timeout",
@@ -148,7 +172,7 @@ async fn hello(_request: Request<Incoming>, peer: Arc<Peer>) -> Response<Body> {
     Response::new(tls.into())
 }
 
-async fn text(response: Response<Incoming>) -> Bytes {
+pub(super) async fn text(response: Response<Incoming>) -> Bytes {
     read_at_most(response.into_body().into(), 1 << 20)
         .await
         .unwrap()
@@ -391,10 +415,15 @@ async fn over_h2_many_large_answers_arrive_whole_and_a_drain_is_told_at_once() {
         let bytes = read_at_most(body.into(), 2 * LARGE).await.unwrap();
         assert!(bytes.len() == LARGE && bytes.iter().all(|byte| *byte == number));
     }
-    drop(h2);
+    // The client still holds the connection: it is the drain that ends it.
     assert_eq!(site.tasks.drain(Duration::from_secs(5)).await, 0);
     assert!(end.await.unwrap());
-    assert_eq!(*site.ends.lock(), ["closed"]);
+    drop(h2);
+    // The client may close before it has taken our last word, which the system then reports to us.
+    assert!(matches!(
+        *site.ends.lock().as_slice(),
+        ["closed" | "broken"]
+    ));
 }
 
 #[tokio::test]

@@ -46,7 +46,6 @@ impl Keys for SqliteStore {
         })
     }
 
-    #[cfg(test)]
     fn names(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         self.read(|connection| {
             let names = connection

@@ -16,8 +16,8 @@ use rustls::sign::CertifiedKey;
 use tokio_util::sync::CancellationToken;
 
 use super::internal_ca::InternalCa;
-use super::lint;
-pub(crate) use super::lint::{Finding, Loaded, Name};
+pub(crate) use super::lint::{Finding, Loaded, Name, Origin};
+use super::{Challenges, Shelf, lint};
 use crate::base::{Clock, Host, Timestamp};
 use crate::config::Profile;
 
@@ -31,12 +31,19 @@ pub(crate) enum Source {
     Files(Vec<(PathBuf, PathBuf)>),
     /// Our own certificate authority, with one leaf for all hosts.
     Internal(InternalCa),
+    /// Files first, then what was obtained; names that neither has are served by the stand-in until they are.
+    Acme {
+        files: Vec<(PathBuf, PathBuf)>,
+        stand_in: Option<InternalCa>,
+    },
 }
 
 /// The certificates to serve, as the configuration asks for them.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     pub(crate) source: Source,
+    /// Where obtained certificates are, for [`Source::Acme`].
+    pub(crate) shelf: Arc<Shelf>,
     pub(crate) profile: Profile,
     /// Every host that a route or the portal uses; a wildcard route counts as [`Name::Wildcard`].
     pub(crate) hosts: Vec<Name>,
@@ -49,6 +56,8 @@ pub(crate) struct Certificates {
     table: ArcSwap<Table>,
     /// What the table was made from, and the files' state at that time.
     origin: Mutex<(Wanted, Stamp)>,
+    /// What every listener answers while an authority checks a name.
+    challenges: Arc<Challenges>,
 }
 
 type Stamp = Vec<Option<(SystemTime, u64)>>;
@@ -70,18 +79,19 @@ pub(crate) struct Rejected(pub(crate) Vec<Finding>);
 impl Certificates {
     /// Loads everything; gives the warnings beside it.
     pub(crate) fn load(wanted: Wanted, now: Timestamp) -> Result<(Self, Vec<Finding>), Rejected> {
-        let stamp = stamp(&wanted.source);
+        let stamp = stamp(&wanted);
         let (table, warnings) = Table::load(&wanted, now)?;
         let certificates = Self {
             table: ArcSwap::from_pointee(table),
             origin: Mutex::new((wanted, stamp)),
+            challenges: Arc::default(),
         };
         Ok((certificates, warnings))
     }
 
     /// Loads a new set and puts it in force; on an error the old set stays.
     pub(crate) fn replace(&self, wanted: Wanted, now: Timestamp) -> Result<Vec<Finding>, Rejected> {
-        let stamp = stamp(&wanted.source);
+        let stamp = stamp(&wanted);
         let loaded = Table::load(&wanted, now);
         let mut origin = self.origin.lock();
         // Also after a failure: the same broken file is reported once, not every few seconds.
@@ -115,7 +125,7 @@ impl Certificates {
         let wanted = {
             let origin = self.origin.lock();
             let due = self.table.load().renew_at.is_some_and(|at| at <= now);
-            if !due && stamp(&origin.0.source) == origin.1 {
+            if !due && stamp(&origin.0) == origin.1 {
                 return;
             }
             origin.0.clone()
@@ -141,6 +151,16 @@ impl Certificates {
     /// The certificates in force, for lists and metrics.
     pub(crate) fn list(&self) -> Vec<Loaded> {
         self.table.load().list.clone()
+    }
+
+    /// What is answered, by every listener, while an authority checks a name.
+    pub(crate) const fn challenges(&self) -> &Arc<Challenges> {
+        &self.challenges
+    }
+
+    /// Where obtained certificates are put for the table to serve.
+    pub(crate) fn shelf(&self) -> Arc<Shelf> {
+        Arc::clone(&self.origin.lock().0.shelf)
     }
 
     /// `true` when a certificate answers for this server name.
@@ -180,25 +200,23 @@ impl Table {
         let mut findings = Vec::new();
         let mut table = Self::default();
         match &wanted.source {
-            Source::Files(files) => {
-                for (cert, key) in files {
-                    if let Some(loaded) =
-                        lint::load((cert, key), wanted.profile, now, &mut findings)
-                    {
-                        note_unused(cert, &loaded, &wanted.hosts, &mut findings);
-                        table.insert(loaded);
-                    }
+            Source::Files(files) => table.take_files(files, wanted, now, &mut findings),
+            Source::Internal(ca) => table.take_leaf(ca, &wanted.hosts, now, &mut findings),
+            Source::Acme { files, stand_in } => {
+                table.take_files(files, wanted, now, &mut findings);
+                for mut loaded in wanted.shelf.list() {
+                    loaded.origin = Origin::Acme;
+                    table.insert(loaded);
+                }
+                let missing = table.missing(&wanted.hosts);
+                if let (Some(ca), false) = (stand_in, missing.is_empty()) {
+                    table.take_leaf(ca, &missing, now, &mut findings);
                 }
             }
-            Source::Internal(ca) => match ca.leaf(&wanted.hosts, now) {
-                Ok(leaf) => {
-                    table.renew_at = Some(leaf.renew_at);
-                    table.insert(leaf.loaded);
-                }
-                Err(error) => findings.push(Finding::InternalCa(error.to_string())),
-            },
         }
-        table.note_uncovered(&wanted.hosts, &mut findings);
+        if !matches!(wanted.source, Source::Acme { .. }) {
+            table.note_uncovered(&wanted.hosts, &mut findings);
+        }
         if findings.iter().any(Finding::is_error) {
             return Err(Rejected(findings));
         }
@@ -226,16 +244,51 @@ impl Table {
         self.exact.get(host).or_else(below).map(Vec::as_slice)
     }
 
-    fn note_uncovered(&self, hosts: &[Name], findings: &mut Vec<Finding>) {
-        for name in hosts {
-            let uncovered = match name {
-                Name::Exact(host) => self.find(host).is_none().then_some(host),
-                Name::Wildcard(suffix) => (!self.wildcard.contains_key(suffix)).then_some(suffix),
-            };
-            if let Some(host) = uncovered {
-                findings.push(Finding::HostUncovered(host.clone()));
+    fn take_files(
+        &mut self,
+        files: &[(PathBuf, PathBuf)],
+        wanted: &Wanted,
+        now: Timestamp,
+        findings: &mut Vec<Finding>,
+    ) {
+        for (cert, key) in files {
+            if let Some(loaded) = lint::load((cert, key), wanted.profile, now, findings) {
+                note_unused(cert, &loaded, &wanted.hosts, findings);
+                self.insert(loaded);
             }
         }
+    }
+
+    fn take_leaf(
+        &mut self,
+        ca: &InternalCa,
+        hosts: &[Name],
+        now: Timestamp,
+        findings: &mut Vec<Finding>,
+    ) {
+        match ca.leaf(hosts, now) {
+            Ok(leaf) => {
+                self.renew_at = Some(leaf.renew_at);
+                self.insert(leaf.loaded);
+            }
+            Err(error) => findings.push(Finding::InternalCa(error.to_string())),
+        }
+    }
+
+    /// The names of `hosts` that no certificate here carries.
+    fn missing(&self, hosts: &[Name]) -> Vec<Name> {
+        let uncovered = |name: &&Name| match name {
+            Name::Exact(host) => self.find(host).is_none(),
+            Name::Wildcard(suffix) => !self.wildcard.contains_key(suffix),
+        };
+        hosts.iter().filter(uncovered).cloned().collect()
+    }
+
+    fn note_uncovered(&self, hosts: &[Name], findings: &mut Vec<Finding>) {
+        let missing = self.missing(hosts).into_iter();
+        findings.extend(missing.map(|name| match name {
+            Name::Exact(host) | Name::Wildcard(host) => Finding::HostUncovered(host),
+        }));
     }
 }
 
@@ -261,11 +314,13 @@ fn note_unused(
     }
 }
 
-/// Change time and length of every file, in order; `None` for a file that is not there.
-fn stamp(source: &Source) -> Stamp {
-    let Source::Files(files) = source else {
-        return Vec::new();
+/// Change time and length of every file, in order, `None` for a file that is not there; and the state of the shelf.
+fn stamp(wanted: &Wanted) -> Stamp {
+    let files = match &wanted.source {
+        Source::Files(files) | Source::Acme { files, .. } => files.as_slice(),
+        Source::Internal(_) => &[],
     };
+    let obtained = Some((SystemTime::UNIX_EPOCH, wanted.shelf.changes()));
     files
         .iter()
         .flat_map(|(cert, key)| [cert, key])
@@ -273,6 +328,7 @@ fn stamp(source: &Source) -> Stamp {
             let metadata = std::fs::metadata(path).ok()?;
             Some((metadata.modified().ok()?, metadata.len()))
         })
+        .chain([obtained])
         .collect()
 }
 

@@ -2,12 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair,
+    PKCS_ECDSA_P256_SHA256,
+};
 use tempfile::TempDir;
 
 use super::{Certificates, Rejected, Source, Wanted};
 use crate::base::{Host, Timestamp};
 use crate::config::Profile;
+use crate::tls::Shelf;
+use crate::tls::internal_ca::InternalCa;
 use crate::tls::testing::name;
 
 /// In 2026; the certificates here are valid for the whole of that year.
@@ -41,6 +46,7 @@ fn write_valid(
 fn wanted(files: Vec<(PathBuf, PathBuf)>, hosts: &[&str]) -> Wanted {
     Wanted {
         source: Source::Files(files),
+        shelf: std::sync::Arc::default(),
         profile: Profile::Intermediate,
         hosts: hosts.iter().map(|host| name(host)).collect(),
         recheck: std::time::Duration::from_secs(1),
@@ -90,6 +96,78 @@ fn every_fault_has_its_code() {
     assert_eq!(load(vec![good.clone()], &[]), ["PC3107"]);
     let uncovered = load(vec![good], &["a.example.com", "b.example.com"]);
     assert_eq!(uncovered, ["PC3108"]);
+}
+
+#[test]
+fn a_chain_must_be_in_the_order_of_its_signatures() {
+    let folder = TempDir::new().unwrap();
+    let ca = |name: &str| {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    };
+    let (right, namesake, other) = (ca("Right"), ca("Right"), ca("Other"));
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec!["a.example.com".to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(2027, 6, 1);
+    let leaf = params.signed_by(&key, &right).unwrap().pem();
+    let load = |chain: &[&str]| {
+        let pair = (folder.path().join("c.crt"), folder.path().join("c.key"));
+        std::fs::write(&pair.0, chain.concat()).unwrap();
+        std::fs::write(&pair.1, key.serialize_pem()).unwrap();
+        codes(Certificates::load(
+            wanted(vec![pair], &["a.example.com"]),
+            NOW,
+        ))
+    };
+    assert_eq!(load(&[&leaf]), [""; 0]);
+    assert_eq!(load(&[&leaf, &right.pem()]), [""; 0]);
+    assert_eq!(load(&[&leaf, &other.pem()]), ["PC3112"]);
+    assert_eq!(load(&[&leaf, &namesake.pem()]), ["PC3112"]);
+    assert_eq!(load(&[&leaf, &right.pem(), &other.pem()]), ["PC3112"]);
+    assert_eq!(load(&[&right.pem(), &leaf])[0], "PC3106");
+}
+
+#[test]
+fn what_was_obtained_replaces_what_stood_in_for_its_names_and_files_go_first() {
+    let folder = TempDir::new().unwrap();
+    let ca = InternalCa::open_or_create(&folder.path().join("ca"), NOW).unwrap();
+    let shelf = std::sync::Arc::new(Shelf::default());
+    let hosts = ["a.example.com", "b.example.com", "c.example.com"];
+    let mut wanted = wanted(Vec::new(), &hosts);
+    wanted.shelf = std::sync::Arc::clone(&shelf);
+    wanted.source = Source::Acme {
+        files: vec![write(folder.path(), "a", &["a.example.com"])],
+        stand_in: Some(ca.clone()),
+    };
+    let (certificates, warnings) = Certificates::load(wanted, NOW).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let listed = || -> Vec<_> {
+        let listed = certificates.list();
+        let told = listed.iter().map(|one| {
+            let names: Vec<_> = one.names.iter().map(ToString::to_string).collect();
+            (one.origin.word(), names.join(" "))
+        });
+        told.collect()
+    };
+    let row = |origin, names: &str| (origin, names.to_owned());
+    let file = row("files", "a.example.com");
+    assert_eq!(
+        listed(),
+        [file.clone(), row("internal", "b.example.com c.example.com")]
+    );
+    shelf.put(ca.leaf(&[name("b.example.com")], NOW).unwrap().loaded);
+    certificates.look(NOW);
+    let obtained = row("acme", "b.example.com");
+    assert_eq!(
+        listed(),
+        [file.clone(), obtained, row("internal", "c.example.com")]
+    );
+    let both = [name("b.example.com"), name("c.example.com")];
+    shelf.put(ca.leaf(&both, NOW).unwrap().loaded);
+    certificates.look(NOW);
+    assert_eq!(listed(), [file, row("acme", "b.example.com c.example.com")]);
 }
 
 #[test]

@@ -224,14 +224,18 @@ impl Exchange<'_> {
         outgoing: Outgoing,
     ) -> (Line, Result<Response<Incoming>, Failure>) {
         let kept = outgoing.head.kept();
+        let asked = outgoing.head.asked();
         let request = match outgoing.into_request(&line, target) {
             Ok(request) => request,
             Err(kind) => return (line, Err(Failure::Final(kind))),
         };
         let (line, sent) = match line {
-            Line::H1(mut sender) => {
-                let sent = self.in_time(pin!(sender.try_send_request(request))).await;
-                (Line::H1(sender), sent)
+            Line::H1(mut line) => {
+                line.exchange.ask(asked);
+                let sent = self
+                    .in_time(pin!(line.sender.try_send_request(request)))
+                    .await;
+                (Line::H1(line), sent)
             }
             Line::H2(mut sender) => {
                 let sent = self.in_time(pin!(sender.try_send_request(request))).await;
@@ -247,7 +251,10 @@ impl Exchange<'_> {
                     let returned = Box::new(Outgoing::from_request(request, kept));
                     Failure::Unsent(returned, error.into_error())
                 }
-                (None, None) => lost(error.into_error()),
+                (None, None) => match line.flaw() {
+                    Some(flaw) => Failure::Final(ErrorKind::Answer(flaw)),
+                    None => lost(error.into_error()),
+                },
             }),
         };
         (line, outcome)
@@ -326,8 +333,8 @@ impl Exchange<'_> {
         hop::strip_but_announced(&mut parts.headers);
         let lease = Lease {
             pools: self.pools.clone(),
-            sender: match line {
-                Line::H1(sender) => Some(sender),
+            line: match line {
+                Line::H1(line) => Some(line),
                 Line::H2(_) => None,
             },
             meter: self.meter,

@@ -4,6 +4,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Uri, uri};
 
 use crate::base::Reason;
+use crate::message::wire::answers::Asked;
 use crate::message::{Body, hop};
 use crate::upstream::error::ErrorKind;
 use crate::upstream::group::Target;
@@ -100,6 +101,14 @@ impl Head {
             host: self.host.clone(),
             wants_trailers: self.wants_trailers,
             upgrade: self.upgrade.clone(),
+        }
+    }
+
+    /// What the end of the answer depends on.
+    pub(super) fn asked(&self) -> Asked {
+        Asked {
+            head: self.method == Method::HEAD,
+            switch: self.upgrade.is_some(),
         }
     }
 

@@ -137,9 +137,13 @@ fn forms(html: &str) -> Vec<Form> {
         let tag = body.split('>').next().unwrap();
         let mut fields = BTreeMap::new();
         let inputs = body.split("<input").skip(1);
-        // Of several buttons the test says which one is pressed.
+        // The button that says nothing is pressed where there is one, otherwise the first.
         let buttons = body.split("<button").skip(1);
-        let pressed = buttons.clone().filter(|_| buttons.clone().count() == 1);
+        let named = |button: &str| attribute(button.split('>').next().unwrap(), "name").is_some();
+        let pressed = buttons
+            .clone()
+            .take(1)
+            .filter(|_| buttons.clone().all(named));
         for input in inputs.chain(pressed) {
             let tag = input.split('>').next().unwrap().replace('\n', " ");
             let Some(name) = attribute(&tag, "name") else {

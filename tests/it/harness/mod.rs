@@ -8,6 +8,7 @@ pub(crate) mod ca;
 pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod flood;
+pub(crate) mod pebble;
 pub(crate) mod people;
 pub(crate) mod pki;
 pub(crate) mod raw_h2;

@@ -1,5 +1,6 @@
 //! A running Portcullis with its own folder, ports, certificate authority and people.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -129,12 +130,16 @@ impl Plan {
     }
 }
 
+/// A port that nobody listens on and that no other caller of this process was given.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        if GIVEN.lock().insert(port) {
+            return port;
+        }
+    }
 }
 
 /// A prepared, and usually running, Portcullis.
@@ -181,7 +186,9 @@ impl Site {
 
     /// Starts the program and waits until it says that it is ready.
     pub(crate) async fn run(&mut self) {
-        self.run_with(portcullis()).await;
+        let mut program = portcullis();
+        program.stdout(Stdio::null());
+        self.run_with(program).await;
     }
 
     /// The same, by a command that becomes the program when `run` is added to it.
@@ -191,7 +198,6 @@ impl Site {
         let mut child = program
             .arg("run")
             .current_dir(self.folder())
-            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

@@ -3,7 +3,8 @@
 //! `/echo` returns the request's body, `/stream-echo` piece by piece, `/stream/N` sends N chunks one by one, `/gated`
 //! sends `first` and, after [`Upstream::release`], `last`, `/sized/N` sends N bytes of declared length, `/flood` never
 //! ends, `/trailers` ends with trailers, `/hostile` sets every header that an upstream must not set, `/status/N` answers
-//! N, `/slow` waits until the client gives up; every other path answers `upstream NAME PATH`.
+//! N, `/slow` waits until the client gives up, `/self/PATH` redirects to `/PATH` at the name it was called by and sets cookies
+//! of its own idea; every other path answers `upstream NAME PATH`.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -237,9 +238,28 @@ async fn answer(mut request: Request<Incoming>, book: Book) -> Result<Response<B
         entry.trailers = collected.trailers().cloned();
         entry.body = collected.to_bytes();
     }
+    if let Some(target) = path.strip_prefix("/self") {
+        let host = entry.header("host").unwrap_or_default().to_owned();
+        book.seen.lock().push(entry);
+        return Ok(to_itself(&host, target));
+    }
     let body = entry.body.clone();
     book.seen.lock().push(entry);
     Ok(reply(&book, &path, body).await)
+}
+
+/// What an app does that knows no other address than the one it was called by.
+fn to_itself(host: &str, target: &str) -> Response<Body> {
+    let name = host.split(':').next().unwrap_or_default();
+    Response::builder()
+        .status(StatusCode::FOUND)
+        .header("location", format!("http://{host}{target}"))
+        .header("refresh", format!("0; url=http://{host}{target}"))
+        .header("content-location", "https://elsewhere.example/kept")
+        .header("set-cookie", format!("sid=1; Domain={name}; Path=/"))
+        .header("set-cookie", "wide=1; Domain=.test; SameSite=None")
+        .body(full(""))
+        .unwrap()
 }
 
 /// Sends back every piece as it arrives.
