@@ -68,6 +68,8 @@ actions! {
     StreamContinues = "stream.continues";
     /// Only where the stream's own request entry does not say it.
     StreamClosed = "stream.closed";
+    /// A client sent more of some kind of frame than the server bears.
+    ConnectionFlooded = "connection.flooded";
     CertificateIssued = "certificate.issued";
     CertificateLoaded = "certificate.loaded";
     CertificateRenewed = "certificate.renewed";

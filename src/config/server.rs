@@ -79,8 +79,18 @@ table! {
         upgrade_idle_timeout: Duration = "1h", reload;
         /// Requests at once on one HTTP/2 connection.
         h2_max_streams: u32 = 128, restart;
-        /// Streams that a client may reset before the connection is closed with ENHANCE_YOUR_CALM.
+        /// Streams that a client may reset within a second (never fewer than `h2_max_streams`), and that it may make the server reset while the connection lasts, before the connection is closed with ENHANCE_YOUR_CALM.
         h2_reset_budget: usize = 100, restart;
+        /// PING frames of one HTTP/2 connection per second, before it is closed with ENHANCE_YOUR_CALM; 0 means no bound. Requests and answers under way earn further ones.
+        h2_ping_budget: u32 = 100, reload;
+        /// SETTINGS frames, likewise.
+        h2_settings_budget: u32 = 50, reload;
+        /// DATA frames without content that end nothing, likewise; a connection may send no more than 100 of them in its life.
+        h2_empty_data_budget: u32 = 100, reload;
+        /// WINDOW_UPDATE frames, likewise. Requests and answers under way earn further ones.
+        h2_window_update_budget: u32 = 100, reload;
+        /// Priorities and frames that Portcullis does not know, likewise. Requests and answers under way earn further ones.
+        h2_other_budget: u32 = 100, reload;
         /// Time between the pings that find dead HTTP/2 connections.
         h2_ping_interval: Duration = "30s", restart;
         /// Time for the answer to such a ping.

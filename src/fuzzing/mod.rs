@@ -2,8 +2,10 @@
 //!
 //! Each takes bytes as a stranger would send them, and asserts what must hold whatever they are.
 
+mod frames;
 mod wire;
 
+pub use frames::frames;
 pub use wire::{chunked, wire};
 
 use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
@@ -254,7 +256,7 @@ mod tests {
     #[test]
     fn the_committed_corpora_hold() {
         type Target = (&'static str, fn(&[u8]));
-        let targets: [Target; 11] = [
+        let targets: [Target; 12] = [
             ("admit_request", super::admit_request),
             ("host", super::host),
             ("forwarded", super::forwarded),
@@ -262,6 +264,7 @@ mod tests {
             ("route_path", super::route_path),
             ("proxy_header", super::proxy_header),
             ("wire", super::wire),
+            ("frames", super::frames),
             ("chunked", super::chunked),
             ("admit_http2", super::admit_http2),
             ("configuration", super::configuration),

@@ -27,7 +27,7 @@ use self::answer::Asked;
 use self::record::{Ledger, Record};
 use self::refusal::{Denied, Refusal};
 use self::stream::Stream;
-use crate::audit::{self, AnsweredBy, AuditLog};
+use crate::audit::{self, AnsweredBy, AuditLog, SecurityEvent};
 use crate::authn::cookie::Presented;
 use crate::authn::session::rules::SessionRules;
 use crate::authn::{Authenticator, Authn, BadCredential};
@@ -37,6 +37,7 @@ use crate::config::Limits;
 use crate::keys::random;
 use crate::limit::{self, TooFast};
 use crate::message::cookie::Found;
+use crate::message::frames::Flood;
 use crate::message::upgrade::UpgradeRefused;
 use crate::message::watch::Watched;
 use crate::message::{AdmitError, Body, CleanRequest, forwarded, security};
@@ -126,6 +127,15 @@ impl Gateway {
             );
             record.unparsed(reason, status);
         }
+    }
+
+    /// Records that a connection was ended because its client flooded it.
+    pub(crate) fn flooded(&self, peer: &Peer, flood: Flood) {
+        let now = self.shared.ledger.clock.now();
+        let event = SecurityEvent::new(now, audit::Action::ConnectionFlooded)
+            .from(peer.ip(), None)
+            .detail("portcullis.flood", flood.code());
+        self.shared.audit.record(event);
     }
 
     /// Answers one request. Infallible: whatever goes wrong becomes a response and an audit entry.

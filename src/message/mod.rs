@@ -10,6 +10,7 @@ pub(crate) mod cookie;
 pub(crate) mod error;
 pub(crate) mod extended;
 pub(crate) mod forwarded;
+pub(crate) mod frames;
 pub(crate) mod framing;
 pub(crate) mod hop;
 pub(crate) mod identity;

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::accept::Pass;
 use crate::message::AdmitError;
+use crate::message::frames::Flood;
 
 /// Places of [`Activity::unsent`]: a stream that is still in the oldest one when its turn comes has waited too long.
 const AGES: usize = 4;
@@ -35,6 +36,8 @@ pub(super) struct Activity {
     switched: AtomicBool,
     /// A message was refused on the wire, before hyper could read it.
     refused: OnceLock<AdmitError>,
+    /// There were too many of some kind of frame.
+    flooded: OnceLock<Flood>,
     /// Answers whose next piece waits for the client to take the one before, by when that began.
     unsent: [AtomicUsize; AGES],
     age: AtomicUsize,
@@ -124,6 +127,14 @@ impl Activity {
 
     pub(super) fn refused(&self) -> Option<AdmitError> {
         self.refused.get().copied()
+    }
+
+    pub(super) fn flood(&self, flood: Flood) {
+        self.flooded.get_or_init(|| flood);
+    }
+
+    pub(super) fn flooded(&self) -> Option<Flood> {
+        self.flooded.get().copied()
     }
 
     fn unsent(&self, age: usize) -> Option<&AtomicUsize> {

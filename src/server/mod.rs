@@ -6,6 +6,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod activity;
+mod calm;
 pub(crate) mod connection;
 pub(crate) mod core;
 pub(crate) mod door;

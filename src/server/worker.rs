@@ -93,6 +93,9 @@ async fn serve(accepted: Accepted, gateway: Gateway, tasks: Tasks) {
     let knows = |name: &Host| gateway.shakes_hands(name, door.name());
     let end = connection::serve(accepted, knows, &rules, &tasks, service).await;
     metrics.connections.dec();
+    if let Some(kind) = end.offence() {
+        metrics.cut(kind);
+    }
     match end {
         End::Closed | End::Idle => {}
         End::Unannounced(error) => {
@@ -113,6 +116,7 @@ async fn serve(accepted: Accepted, gateway: Gateway, tasks: Tasks) {
         End::SendTimeout => tracing::debug!("a client did not take its answer"),
         End::Malformed(peer) => gateway.unparsed(peer, Reason::MalformedRequest, 400),
         End::HeadTooLarge(peer) => gateway.unparsed(peer, Reason::HeadTooLarge, 431),
+        End::Flooded(peer, flood) => gateway.flooded(&peer, flood),
         End::Broken(error) => tracing::debug!(%error, "a connection broke"),
         End::Gone(error) => tracing::debug!(%error, "a connection was gone before it began"),
     }

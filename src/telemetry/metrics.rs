@@ -52,6 +52,11 @@ pub(crate) struct OfCertificate {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct OfKind {
+    pub(crate) kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct OfOrder {
     pub(crate) outcome: &'static str,
 }
@@ -66,6 +71,7 @@ pub(crate) struct Metrics {
     pub(crate) connections: Gauge,
     pub(crate) connections_refused: Counter,
     pub(crate) handshake_failures: Counter,
+    cut: Family<OfKind, Counter>,
     pub(crate) proxy_headers_refused: Counter,
     pub(crate) panics: Counter,
     pub(crate) sessions_active: Gauge,
@@ -96,6 +102,7 @@ impl Metrics {
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             handshake_failures: Counter::default(),
+            cut: Family::default(),
             proxy_headers_refused: Counter::default(),
             panics: Counter::default(),
             sessions_active: Gauge::default(),
@@ -149,6 +156,11 @@ impl Metrics {
             "portcullis_handshake_failures",
             "TLS handshakes that failed",
             self.handshake_failures.clone(),
+        );
+        registry.register(
+            "portcullis_connections_cut",
+            "Connections closed for what their client did, by kind",
+            self.cut.clone(),
         );
         registry.register(
             "portcullis_proxy_headers_refused",
@@ -256,6 +268,11 @@ impl Metrics {
                 rule: rule.to_owned(),
             })
             .inc();
+    }
+
+    /// Counts one connection that was closed for what its client did.
+    pub(crate) fn cut(&self, kind: &'static str) {
+        self.cut.get_or_create(&OfKind { kind }).inc();
     }
 
     pub(crate) fn certificate(&self, name: &str, not_after: i64) {

@@ -36,6 +36,7 @@ mod docs;
 mod endpoint_coverage;
 mod enrolment;
 mod erasure;
+mod floods;
 mod gate;
 mod hand_over;
 mod harness;

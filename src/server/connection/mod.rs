@@ -20,12 +20,14 @@ use self::handshake::handshake;
 use self::session::Session;
 use super::accept::Accepted;
 use super::activity::{Activity, Counted};
+use super::calm::Calm;
 use super::gather::Gather;
 use super::origin::{self, OriginError};
 use super::proxy_header::Ends;
 use crate::base::{Host, Peer};
 use crate::config::Limits;
 use crate::message::AdmitError;
+use crate::message::frames::{Flood, Tally};
 use crate::tasks::Tasks;
 
 /// Bounds of a connection; the values come from `[server.limits]`.
@@ -41,6 +43,8 @@ pub(crate) struct Rules {
     pub(crate) target_bytes: usize,
     pub(crate) h2_max_streams: u32,
     pub(crate) h2_reset_budget: usize,
+    /// Frames per second.
+    pub(crate) h2_frames: Tally,
     pub(crate) h2_ping_interval: Duration,
     pub(crate) h2_ping_timeout: Duration,
     /// For refusals through TLS that are made here.
@@ -61,10 +65,24 @@ impl Rules {
             target_bytes: usize::try_from(limits.target_bytes).unwrap_or(usize::MAX),
             h2_max_streams: limits.h2_max_streams,
             h2_reset_budget: limits.h2_reset_budget,
+            h2_frames: frames(limits),
             h2_ping_interval: limits.h2_ping_interval,
             h2_ping_timeout: limits.h2_ping_timeout,
             transport_security,
         }
+    }
+}
+
+/// Budgets per second. Whoever closes a page resets all its streams at once, which is no flood.
+fn frames(limits: &Limits) -> Tally {
+    let resets = u32::try_from(limits.h2_reset_budget).unwrap_or(u32::MAX);
+    Tally {
+        resets: resets.max(limits.h2_max_streams),
+        pings: limits.h2_ping_budget,
+        settings: limits.h2_settings_budget,
+        empty_data: limits.h2_empty_data_budget,
+        window_updates: limits.h2_window_update_budget,
+        others: limits.h2_other_budget,
     }
 }
 
@@ -98,10 +116,36 @@ pub(crate) enum End {
     Malformed(Arc<Peer>),
     /// A request's head was too large and was answered 431; nobody but this record knows of it.
     HeadTooLarge(Arc<Peer>),
+    /// The client flooded us with frames of HTTP/2.
+    Flooded(Arc<Peer>, Flood),
     /// The connection broke, or the client broke HTTP/2's rules.
     Broken(hyper::Error),
     /// The socket was gone before anything was read.
     Gone(std::io::Error),
+}
+
+impl End {
+    /// What the client did that made us close, in a word for the metrics.
+    pub(super) const fn offence(&self) -> Option<&'static str> {
+        match self {
+            Self::HandshakeTimeout => Some("slow-handshake"),
+            Self::HeaderTimeout(_) => Some("slow-head"),
+            Self::SendTimeout => Some("slow-read"),
+            Self::Refused(..) | Self::Malformed(_) => Some("malformed"),
+            Self::HeadTooLarge(_) => Some("large-head"),
+            Self::Flooded(_, flood) => Some(flood.code()),
+            Self::Closed
+            | Self::Idle
+            | Self::Unannounced(_)
+            | Self::Crowded
+            | Self::UnknownName
+            | Self::Proved(_)
+            | Self::NothingToProve
+            | Self::Handshake(_)
+            | Self::Broken(_)
+            | Self::Gone(_) => None,
+        }
+    }
 }
 
 /// Serves one connection; `service` answers each request and never fails. `knows` says which server names are
@@ -157,6 +201,7 @@ where
     };
     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let io = Counted::new(Box::new(stream), Arc::clone(&activity), pass);
+    let calm = Arc::clone(&activity);
     let session = Session {
         peer: peer(Some(facts)),
         activity,
@@ -165,6 +210,7 @@ where
         leaving,
     };
     if h2 {
+        let io = Calm::new(io, calm, rules.h2_frames);
         session.http2(Gather::new(io), service).await
     } else {
         session.http1(io, service).await

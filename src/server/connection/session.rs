@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::{End, Rules};
 use crate::base::Peer;
 use crate::message::extended::Keep;
+use crate::message::frames::Flood;
 use crate::message::wire::HeadBounds;
 use crate::server::activity::{Activity, Overdue, Patience, Tracked};
 use crate::server::guard::Guarded;
@@ -282,11 +283,25 @@ impl Session<'_> {
             return refused;
         }
         let peer = || Arc::clone(&self.peer);
+        if let Some(flood) = self.activity.flooded() {
+            return End::Flooded(peer(), flood);
+        }
         match outcome {
             Ok(()) => End::Closed,
+            Err(error) if is_flood(&error) => End::Flooded(peer(), Flood::Library),
             Err(error) if error.is_parse_too_large() => End::HeadTooLarge(peer()),
             Err(error) if error.is_parse() => End::Malformed(peer()),
             Err(error) => End::Broken(error),
         }
     }
+}
+
+/// Whether the HTTP/2 library ended the connection because a bound of its own was overstepped.
+fn is_flood(error: &hyper::Error) -> bool {
+    error
+        .source()
+        .and_then(|source| source.downcast_ref::<h2::Error>())
+        .is_some_and(|error| {
+            error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM)
+        })
 }

@@ -22,6 +22,7 @@ use crate::base::Peer;
 use crate::config::Profile;
 use crate::message::Body;
 use crate::message::body::read_at_most;
+use crate::message::frames::Tally;
 use crate::server::accept::{Gate, accept_loop};
 use crate::server::door::{Door, Entrance};
 use crate::tasks::Tasks;
@@ -42,6 +43,7 @@ fn rules() -> Rules {
         header_count: 100,
         h2_max_streams: 100,
         h2_reset_budget: 20,
+        h2_frames: Tally::default(),
         h2_ping_interval: Duration::from_secs(20),
         h2_ping_timeout: Duration::from_secs(20),
         transport_security: HeaderValue::from_static("max-age=1"),
@@ -157,6 +159,7 @@ fn name(end: &End) -> &'static str {
         End::SendTimeout => "send timeout",
         End::Malformed(_) => "malformed",
         End::HeadTooLarge(_) => "head-too-large",
+        End::Flooded(..) => "flooded",
         End::Broken(_) => "broken",
         End::Gone(_) => "gone",
     }

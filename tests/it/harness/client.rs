@@ -1,6 +1,6 @@
 //! An HTTP client that does exactly what it is told: no redirects, no retries, TLS verified against the site's CA.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -92,6 +92,8 @@ impl Answer {
 pub(crate) struct Client {
     pub(crate) address: SocketAddr,
     roots: Arc<RootCertStore>,
+    /// The address to come from, when it matters.
+    source: Option<IpAddr>,
 }
 
 impl Client {
@@ -104,7 +106,25 @@ impl Client {
         Self {
             address,
             roots: Arc::new(roots),
+            source: None,
         }
+    }
+
+    /// The same, coming from another address of this machine.
+    pub(crate) fn from(mut self, source: &str) -> Self {
+        self.source = Some(source.parse().unwrap());
+        self
+    }
+
+    /// A connection without TLS.
+    pub(crate) async fn dial(&self) -> std::io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        if let Some(source) = self.source {
+            socket.bind(SocketAddr::new(source, 0))?;
+        }
+        let stream = socket.connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
 
     pub(crate) fn roots(&self) -> Arc<RootCertStore> {
@@ -127,8 +147,7 @@ impl Client {
         server_name: &str,
         protocols: &[&[u8]],
     ) -> std::io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(self.address).await?;
-        stream.set_nodelay(true)?;
+        let stream = self.dial().await?;
         let name = ServerName::try_from(server_name.to_owned()).unwrap();
         TlsConnector::from(Arc::new(self.tls_config(protocols)))
             .connect(name, stream)

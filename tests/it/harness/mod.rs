@@ -3,9 +3,11 @@
 //! Everything listens on loopback, lives in a temporary folder, and ends with the test that started it.
 
 pub(crate) mod browser;
+pub(crate) mod bystander;
 pub(crate) mod ca;
 pub(crate) mod client;
 pub(crate) mod command;
+pub(crate) mod flood;
 pub(crate) mod pebble;
 pub(crate) mod people;
 pub(crate) mod pki;
@@ -18,6 +20,7 @@ pub(crate) mod wire;
 use std::time::Duration;
 
 pub(crate) use browser::{Browser, Page};
+pub(crate) use bystander::Bystander;
 pub(crate) use client::{Answer, Client};
 pub(crate) use people::Person;
 pub(crate) use scripted::Scripted;

@@ -7,14 +7,14 @@ use tokio_rustls::client::TlsStream;
 
 use super::{Client, PATIENCE};
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
-const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const ACK: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
 
 /// What became of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(crate) enum Fate {
 }
 
 pub(crate) struct RawH2 {
-    stream: TlsStream<TcpStream>,
+    pub(super) stream: TlsStream<TcpStream>,
     next: u32,
     /// The server's SETTINGS as pairs of identifier and value.
     settings: Vec<(u16, u32)>,
@@ -65,11 +65,12 @@ impl RawH2 {
         stream: u32,
         payload: &[u8],
     ) -> std::io::Result<()> {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        let mut bytes = vec![length[1], length[2], length[3], kind, flags];
-        bytes.extend_from_slice(&stream.to_be_bytes());
-        bytes.extend_from_slice(payload);
-        self.stream.write_all(&bytes).await?;
+        self.write(&frame(kind, flags, stream, payload)).await
+    }
+
+    /// Bytes of the test's own, frames or not.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(bytes).await?;
         self.stream.flush().await
     }
 
@@ -95,13 +96,7 @@ impl RawH2 {
     async fn head(&mut self, fields: &[(&str, &str)], flags: u8) -> std::io::Result<u32> {
         let stream = self.next;
         self.next += 2;
-        let mut block = Vec::new();
-        for (name, value) in fields {
-            block.push(0);
-            literal(&mut block, name);
-            literal(&mut block, value);
-        }
-        self.frame(HEADERS, END_HEADERS | flags, stream, &block)
+        self.frame(HEADERS, END_HEADERS | flags, stream, &block(fields))
             .await?;
         Ok(stream)
     }
@@ -222,7 +217,27 @@ impl RawH2 {
     }
 }
 
-fn code(bytes: &[u8]) -> u32 {
+/// The bytes of a frame (RFC 9113 section 4.1).
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut bytes = vec![length[1], length[2], length[3], kind, flags];
+    bytes.extend_from_slice(&stream.to_be_bytes());
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// A header block of literals.
+pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        literal(&mut block, name);
+        literal(&mut block, value);
+    }
+    block
+}
+
+pub(super) fn code(bytes: &[u8]) -> u32 {
     u32::from_be_bytes(bytes.try_into().unwrap())
 }
 
