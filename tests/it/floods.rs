@@ -359,7 +359,7 @@ async fn a_hoard_of_slow_clients_is_closed_and_everybody_else_is_served() {
 /// A connection that is kept open and not read.
 enum Held {
     Wire { _wire: Wire },
-    H2 { _h2: RawH2 },
+    H2 { _h2: Box<RawH2> },
 }
 
 async fn hold(site: &Site, slow: &Slow) -> Held {
@@ -383,7 +383,7 @@ async fn hold(site: &Site, slow: &Slow) -> Held {
                 frame(HEADERS, END_HEADERS | END_STREAM, id, &get(site, "/flood"))
             }));
             h2.write(&bytes).await.unwrap();
-            Held::H2 { _h2: h2 }
+            Held::H2 { _h2: Box::new(h2) }
         }
     }
 }
