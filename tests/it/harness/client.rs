@@ -118,7 +118,11 @@ impl Client {
 
     /// A connection without TLS.
     pub(crate) async fn dial(&self) -> std::io::Result<TcpStream> {
-        let socket = TcpSocket::new_v4()?;
+        let socket = if self.address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
         if let Some(source) = self.source {
             socket.bind(SocketAddr::new(source, 0))?;
         }
