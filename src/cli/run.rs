@@ -97,7 +97,7 @@ fn refused(error: &StartError, globals: &Globals) -> Failure {
             Failure::cannot(format!("{}. To go on: {help}", chain(error)))
         }
         StartError::Listen(_) => {
-            let help = "stop the other program, or set [server] listen to another address";
+            let help = "stop the program that holds it, give this one the right to ports below 1024, or set [server] listen to another address";
             Failure::cannot(format!("{}. To go on: {help}", chain(error)))
         }
         StartError::Core(_)

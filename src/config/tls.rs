@@ -17,7 +17,7 @@ table! {
         profile: Spanned<Profile> = "intermediate", reload;
         /// Where certificates come from.
         certificates: Spanned<Certificates> = "files", reload;
-        /// Certificates by ACME. Naming the table is enough; `certificates` may stay as it is.
+        /// Certificates by ACME. Naming the table is enough; `certificates = "internal"` has to be taken out.
         acme: Option<Acme> = none, reload;
         /// Certificates and their keys; each serves the names it carries. Beside ACME, no certificate is asked for a name that a file carries.
         files: Vec<CertificateFile> = [], reload;

@@ -86,7 +86,7 @@ async fn answer(
         (App::Payroll, ..) => page(
             StatusCode::OK,
             "Payroll",
-            "<p>If you can read this, somebody has changed the policy.</p>",
+            "<p>If you can read this, somebody has let you in.</p>",
         ),
         (App::Notes, ..) => page(
             StatusCode::NOT_FOUND,

@@ -10,6 +10,8 @@ use crate::authz::starter;
 pub(super) const CONFIG: &str = "portcullis.toml";
 /// What a demo writes into its folder; a reset removes these and nothing else.
 const OURS: [&str; 3] = [CONFIG, "policies", "data"];
+/// Tells a demo's folder from an installation that somebody works with.
+const MARK: &str = ".portcullis-demo";
 /// The longest path that a Unix socket can have (`sun_path`, with the closing NUL).
 const SOCKET_PATH: usize = 108;
 
@@ -37,8 +39,10 @@ impl Folder {
             .recursive(true)
             .mode(0o700)
             .create(keep)?;
+        let path = fs::canonicalize(keep)?;
+        claim(&path)?;
         Ok(Self {
-            path: fs::canonicalize(keep)?,
+            path,
             _temporary: None,
         })
     }
@@ -93,6 +97,25 @@ impl Folder {
             starter::DEMO_TESTS,
         )
     }
+}
+
+/// Marks an empty folder as a demo's. One that holds anything else is left alone: it may be an installation.
+fn claim(folder: &Path) -> io::Result<()> {
+    let mark = folder.join(MARK);
+    if mark.exists() {
+        return Ok(());
+    }
+    if fs::read_dir(folder)?.next().is_some() {
+        let why = format!(
+            "{} holds files that no demo wrote; name an empty or a new folder",
+            folder.display()
+        );
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+    }
+    write_new(
+        &mark,
+        "A demo of Portcullis keeps its files here; `demo --reset` removes them.\n",
+    )
 }
 
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
@@ -207,5 +230,24 @@ mod tests {
         folder.reset().unwrap();
         assert!(!folder.config().exists());
         assert!(temporary.path().join("mine.txt").exists());
+    }
+
+    #[test]
+    fn a_folder_that_no_demo_made_is_neither_filled_nor_reset() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join(super::CONFIG);
+        std::fs::write(&config, "somebody's").unwrap();
+        let refused = super::Folder::open(Some(folder.path())).unwrap_err();
+        assert!(refused.to_string().contains("no demo wrote"), "{refused}");
+        assert_eq!(std::fs::read(&config).unwrap(), b"somebody's");
+    }
+
+    #[test]
+    fn a_demos_own_folder_is_opened_again_and_reset() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || super::Folder::open(Some(folder.path())).unwrap();
+        open().fill("demo").unwrap();
+        open().reset().unwrap();
+        assert!(!open().config().exists());
     }
 }
