@@ -237,7 +237,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join(super::CONFIG);
         std::fs::write(&config, "somebody's").unwrap();
-        let refused = super::Folder::open(Some(folder.path())).unwrap_err();
+        let refused = Folder::open(Some(folder.path())).unwrap_err();
         assert!(refused.to_string().contains("no demo wrote"), "{refused}");
         assert_eq!(std::fs::read(&config).unwrap(), b"somebody's");
     }
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn a_demos_own_folder_is_opened_again_and_reset() {
         let folder = tempfile::tempdir().unwrap();
-        let open = || super::Folder::open(Some(folder.path())).unwrap();
+        let open = || Folder::open(Some(folder.path())).unwrap();
         open().fill("demo").unwrap();
         open().reset().unwrap();
         assert!(!open().config().exists());
