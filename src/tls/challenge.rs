@@ -198,6 +198,19 @@ mod tests {
     }
 
     #[test]
+    fn an_order_that_ends_takes_back_its_own_answer_and_no_later_one() {
+        let challenges = Arc::new(Challenges::default());
+        let present = || {
+            challenges.present_http(host("a.test"), "token".to_owned(), "token.print".to_owned())
+        };
+        let (first, second) = (present(), present());
+        drop(first);
+        assert!(challenges.http(&host("a.test"), "token").is_some());
+        drop(second);
+        assert!(challenges.http(&host("a.test"), "token").is_none());
+    }
+
+    #[test]
     fn the_challenge_certificate_carries_the_digest_in_a_critical_extension() {
         let challenges = Arc::new(Challenges::default());
         let presented = challenges.present_tls(host("a.test"), &[7; 32]).unwrap();

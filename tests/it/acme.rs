@@ -340,30 +340,33 @@ async fn a_name_that_fails_holds_up_no_other_and_waits_for_its_pause() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_token_is_not_found_and_reaches_nothing() {
-    let upstream = Upstream::start("app").await;
-    let (mut site, http, _pebble) =
-        prepare(&upstream, Manner::default(), "challenge = \"http-01\"").await;
-    site.run().await;
-    let rows = [
-        ("GET /.well-known/acme-challenge/wrong", "app.test", 404),
-        ("GET /.well-known/acme-challenge/", "app.test", 404),
-        ("GET /.well-known/acme-challenge/wrong", "evil.example", 404),
-        ("POST /.well-known/acme-challenge/wrong", "app.test", 403),
-        ("GET /.well-known/acme-challenge/../x", "app.test", 400),
-        ("GET /.well-known/acme-challenge%2fwrong", "app.test", 308),
-        ("GET /.well-known/acme-challenges/wrong", "app.test", 308),
-    ];
-    for (start, host, expected) in rows {
-        let stream = tokio::net::TcpStream::connect(("127.0.0.1", http))
-            .await
-            .unwrap();
-        let mut wire = Wire::new(stream);
-        wire.send(format!("{start} HTTP/1.1\r\nHost: {host}:{http}\r\n\r\n"))
-            .await;
-        let answer = wire.answer().await;
-        assert_eq!(answer.status, expected, "{start} {host}");
+    // An authority may look here whatever the challenge that we ask for ourselves.
+    for challenge in ["http-01", "tls-alpn-01"] {
+        let challenge = format!("challenge = \"{challenge}\"");
+        let upstream = Upstream::start("app").await;
+        let (mut site, http, _pebble) = prepare(&upstream, Manner::default(), &challenge).await;
+        site.run().await;
+        let rows = [
+            ("GET /.well-known/acme-challenge/wrong", "app.test", 404),
+            ("GET /.well-known/acme-challenge/", "app.test", 404),
+            ("GET /.well-known/acme-challenge/wrong", "evil.example", 404),
+            ("POST /.well-known/acme-challenge/wrong", "app.test", 403),
+            ("GET /.well-known/acme-challenge/../x", "app.test", 400),
+            ("GET /.well-known/acme-challenge%2fwrong", "app.test", 308),
+            ("GET /.well-known/acme-challenges/wrong", "app.test", 308),
+        ];
+        for (start, host, expected) in rows {
+            let stream = tokio::net::TcpStream::connect(("127.0.0.1", http))
+                .await
+                .unwrap();
+            let mut wire = Wire::new(stream);
+            wire.send(format!("{start} HTTP/1.1\r\nHost: {host}:{http}\r\n\r\n"))
+                .await;
+            let answer = wire.answer().await;
+            assert_eq!(answer.status, expected, "{start} {host}");
+        }
+        assert_eq!(upstream.hits(), 0);
     }
-    assert_eq!(upstream.hits(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -228,6 +228,12 @@ async fn a_preflight_request_is_answered_for_listed_origins_without_session_and_
             assert_eq!(answer.header("access-control-allow-origin"), None);
         }
     }
+    // A listed page may read why it is refused, but not that a hidden app is there.
+    for (name, read) in [("app", Some(ELSEWHERE)), ("secret", None)] {
+        for answer in both(&site, "GET", name, "/a", &[("origin", ELSEWHERE)]).await {
+            assert_eq!(answer.header("access-control-allow-origin"), read, "{name}");
+        }
+    }
     for answer in both(&site, "OPTIONS", "app", "/a%2e%2e/b", &asks(ELSEWHERE)).await {
         assert_eq!(answer.status, 400);
     }

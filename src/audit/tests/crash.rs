@@ -287,6 +287,16 @@ fn journal_files_of_long_requests_are_carried_over_and_go_away() {
     assert!(disk::list(folder.path()).unwrap().is_empty());
 }
 
+#[test]
+fn a_journal_of_another_version_is_kept_and_not_taken_for_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(format!("{:020}.admit", 1));
+    std::fs::write(&file, b"PCADMIT1\0\0\0\0\0\0\0\0admissions").unwrap();
+    let refused = journal::leftovers(folder.path()).unwrap_err();
+    assert!(refused.to_string().contains("another version"), "{refused}");
+    assert!(file.exists());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 

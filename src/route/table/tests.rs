@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::RouteTable;
-use crate::base::Host;
+use crate::base::{Host, MAIN_LISTENER};
 use crate::config::{self, Config, HostPattern, PathPrefix, Problems};
 
 /// A configuration with a route for every pair of host and path, named by its position.
@@ -48,7 +48,8 @@ fn where_case_does_not_count_another_spelling_is_no_way_around_a_prefix() {
              [upstream.iis]\ntargets = [\"https://up.example\"]\ncase_insensitive = {loose}\n\
              [route.a]\nhost = \"a.example\"\nupstream = \"iis\"\n\
              [route.b]\nhost = \"a.example\"\npath = \"/Admin/Area\"\nupstream = \"iis\"\n\
-             [route.c]\nhost = \"a.example\"\npath = \"/Admin/Area/x\"\nto = \"https://other.example\"\n"
+             [route.c]\nhost = \"a.example\"\npath = \"/Admin/Area/x\"\nto = \"https://other.example\"\n\
+             [route.d]\nhost = \"d.example\"\npath = \"/Site\"\nupstream = \"iis\"\n"
         )
     };
     let table = |loose: bool| {
@@ -59,6 +60,10 @@ fn where_case_does_not_count_another_spelling_is_no_way_around_a_prefix() {
         RouteTable::compile(&config, &mut Problems::new())
     };
     let (loose, strict) = (table(true), table(false));
+    let prefix_alone = Host::parse("d.example").unwrap();
+    for table in [&loose, &strict] {
+        assert!(table.knows_on(&prefix_alone, MAIN_LISTENER));
+    }
     for (path, with, without) in [
         ("/Admin/Area", Some(1), Some(1)),
         ("/ADMIN/AREA/y", Some(1), Some(0)),
