@@ -18,7 +18,6 @@ use tokio_util::task::TaskTracker;
 pub(crate) struct Tasks {
     tracker: TaskTracker,
     draining: CancellationToken,
-    aborted: CancellationToken,
     panics: Arc<AtomicU64>,
 }
 
@@ -27,24 +26,22 @@ impl Tasks {
         Self {
             tracker: TaskTracker::new(),
             draining: CancellationToken::new(),
-            aborted: CancellationToken::new(),
             panics: Arc::new(AtomicU64::new(0)),
         }
     }
 
-    /// Runs `future` on the current runtime until it ends, panics, or a drain's grace is over.
+    /// Runs `future` on the current runtime until it ends, panics, or the runtime is gone.
     pub(crate) fn spawn<F>(&self, name: &'static str, future: F)
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
         let panics = Arc::clone(&self.panics);
-        let aborted = self.aborted.clone();
         // Boxed, because every wrapper below would double the room that the future takes for as long as it runs.
         let caught = Box::pin(AssertUnwindSafe(future).catch_unwind());
         // Nobody waits for a single task; the tracker counts it and a drain finds it.
         drop(self.tracker.spawn(async move {
-            if let Some(Err(panic)) = aborted.run_until_cancelled(caught).await {
+            if let Err(panic) = caught.await {
                 panics.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(task = name, panic = panic_text(&*panic), "a task panicked");
             }
@@ -67,20 +64,15 @@ impl Tasks {
         self.tracker.len()
     }
 
-    /// Tells every task to end, waits up to `grace`, then aborts the rest. Gives the number of those aborted.
+    /// Tells every task to end and waits up to `grace`. Gives the number of those that go on; they end with their
+    /// runtime, dropping what they hold.
     pub(crate) async fn drain(&self, grace: Duration) -> usize {
         self.draining.cancel();
         self.tracker.close();
-        if tokio::time::timeout(grace, self.tracker.wait())
-            .await
-            .is_ok()
-        {
-            return 0;
+        match tokio::time::timeout(grace, self.tracker.wait()).await {
+            Ok(()) => 0,
+            Err(_grace_is_over) => self.tracker.len(),
         }
-        let left = self.tracker.len();
-        self.aborted.cancel();
-        self.tracker.wait().await;
-        left
     }
 }
 
@@ -114,6 +106,7 @@ mod tests {
     use std::time::Duration;
 
     use tokio::sync::oneshot;
+    use tokio::sync::oneshot::error::TryRecvError;
 
     use super::Tasks;
 
@@ -128,23 +121,32 @@ mod tests {
         assert_eq!(tasks.panics(), 1);
     }
 
-    #[tokio::test]
-    async fn a_drain_waits_for_tasks_that_end_and_aborts_those_that_do_not() {
+    #[test]
+    fn a_drain_waits_for_tasks_that_end_and_the_runtime_takes_the_others_along() {
         let tasks = Tasks::new();
         let (tell, told) = oneshot::channel();
+        let (held, mut never) = oneshot::channel::<()>();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let stop = tasks.draining().clone();
-        tasks.spawn("obedient", async move {
-            stop.cancelled().await;
-            tell.send(()).unwrap();
+        let left = runtime.block_on(async {
+            tasks.spawn("obedient", async move {
+                stop.cancelled().await;
+                tell.send(()).unwrap();
+            });
+            tasks.spawn("stubborn", async move {
+                std::future::pending::<()>().await;
+                drop(held);
+            });
+            assert_eq!(tasks.running(), 2);
+            tasks.drain(Duration::from_millis(50)).await
         });
-        let (held, never) = oneshot::channel::<()>();
-        tasks.spawn("stubborn", async move {
-            std::future::pending::<()>().await;
-            drop(held);
-        });
-        assert_eq!(tasks.running(), 2);
-        assert_eq!(tasks.drain(Duration::from_millis(50)).await, 1);
-        assert_eq!(told.await, Ok(()));
-        assert!(never.await.is_err(), "an aborted task drops what it holds");
+        assert_eq!((left, told.blocking_recv()), (1, Ok(())));
+        assert_eq!(never.try_recv(), Err(TryRecvError::Empty));
+        drop(runtime);
+        assert_eq!(never.try_recv(), Err(TryRecvError::Closed));
+        assert_eq!(tasks.running(), 0);
     }
 }

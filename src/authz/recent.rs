@@ -4,8 +4,9 @@
 //! ever scans, and an entry that is not asked for leaves after at most two turns.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
 
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
 const SHARDS: usize = 16;
@@ -27,7 +28,7 @@ struct Generations<K, V> {
 
 impl<K: Hash + Eq + Clone, V: Clone> Recent<K, V> {
     pub(crate) fn new(capacity: usize) -> Self {
-        let hasher = RandomState::new();
+        let hasher = RandomState::default();
         let shards = (0..SHARDS)
             .map(|_| {
                 Mutex::new(Generations {

@@ -3,12 +3,13 @@
 //! A policy is left out of a slice only when its scope cannot match the target; what is left out would not have
 //! been satisfied and could not have failed, so an answer from the slice is the answer of all policies.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cedar_policy::pst::{self, StaticPolicy, Template};
 use cedar_policy::{Entity, Policy, PolicySet};
+use foldhash::{HashMap, HashMapExt as _};
 use jiff::tz::TimeZone;
 
 use crate::base::{PolicyId, RouteName};

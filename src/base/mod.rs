@@ -6,6 +6,7 @@
 pub(crate) mod facts;
 pub(crate) mod host;
 pub(crate) mod ids;
+pub(crate) mod lane;
 pub(crate) mod peer;
 pub(crate) mod reason;
 pub(crate) mod secret;

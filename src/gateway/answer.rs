@@ -40,21 +40,20 @@ pub(crate) struct Asked {
 impl Asked {
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
         let headers = request.headers();
-        let navigates = navigation::is_navigation(request.method(), headers);
+        let page = navigation::wants_page(headers);
+        let navigates = page && navigation::navigates(request.method());
         let mut cookies = HeaderMap::new();
-        for value in headers.get_all(COOKIE).iter().filter(|_| navigates) {
-            cookies.append(COOKIE, value.clone());
+        if navigates {
+            for value in headers.get_all(COOKIE) {
+                cookies.append(COOKIE, value.clone());
+            }
         }
         Self {
             method: extended::method(request),
             version: request.version(),
             uri: request.uri().clone(),
             host: headers.get(HOST).cloned(),
-            style: if navigation::wants_page(headers) {
-                Style::Page
-            } else {
-                Style::Problem
-            },
+            style: if page { Style::Page } else { Style::Problem },
             navigates,
             origin: headers.get(ORIGIN).cloned(),
             cookies,

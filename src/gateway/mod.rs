@@ -1,7 +1,8 @@
 //! The path of one request: refuse what is malformed, find the route, learn who asks, decide, write down, forward.
 //!
 //! [`Gateway::serve`] never fails; [`Gateway::respond`] is the order of the steps, which is the security argument
-//! (`docs/request-path.md`). One gateway per worker: it owns that worker's upstream connections and shares the rest.
+//! (`docs/request-path.md`). It waits for nothing, so that only what has to be waited for, a page of our own or an
+//! upstream, lives on in a future. One gateway per worker: it owns that worker's upstream connections and shares the rest.
 
 pub(crate) mod answer;
 mod again;
@@ -62,7 +63,7 @@ pub(crate) struct Shared {
 }
 
 /// Answers requests on one worker.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Gateway {
     shared: Arc<Shared>,
     pools: Pools,
@@ -75,6 +76,30 @@ struct Carried {
     stream: Option<Stream>,
     /// The answer is the upstream's, so sending it needs the permission to its end.
     permitted: bool,
+}
+
+/// A request under way: what is known of it, and what comes next.
+struct Visit {
+    asked: Asked,
+    cx: RequestContext,
+    record: Record,
+    next: Next,
+}
+
+/// What a request has to wait for.
+enum Next {
+    /// Nothing: it has its answer.
+    Answer(Carried),
+    OwnPage(CleanRequest),
+    Upstream(Permitted),
+}
+
+/// A request that may go to its upstream.
+struct Permitted {
+    request: CleanRequest,
+    authn: Authn,
+    permit: Permit,
+    route: Arc<Route>,
 }
 
 /// Who may go where, and the proof.
@@ -139,11 +164,23 @@ impl Gateway {
     }
 
     /// Answers one request. Infallible: whatever goes wrong becomes a response and an audit entry.
-    pub(crate) async fn serve(
-        &self,
+    pub(crate) fn serve(
+        self: &Arc<Self>,
         request: Request<Incoming>,
         peer: Arc<Peer>,
-    ) -> Response<Body> {
+    ) -> impl Future<Output = Response<Body>> + Send + use<> {
+        let begun = self.begin(request, peer);
+        let gateway = Arc::clone(self);
+        async move {
+            match begun {
+                Ok(visit) => gateway.end(visit).await,
+                Err(response) => response,
+            }
+        }
+    }
+
+    /// Everything up to the first wait; the answer where a request gets no further.
+    fn begin(&self, request: Request<Incoming>, peer: Arc<Peer>) -> Result<Visit, Response<Body>> {
         let plan = self.shared.plan.load_full();
         let facts = self.facts(request.headers(), peer, &plan);
         let asked = Asked::of(&request);
@@ -151,21 +188,52 @@ impl Gateway {
         let guest = cx.plan.limits.enter(cx.facts.client);
         let slot = match self.shared.audit.reserve() {
             Ok(slot) => slot,
-            Err(error) => return self.unrecorded(&asked, &cx, error),
+            Err(error) => return Err(self.unrecorded(&asked, &cx, error)),
         };
         let ledger = self.shared.ledger.clone();
         let mut record = Record::open(slot, &request, &cx.facts, &cx.plan, ledger);
         match guest {
             Ok(guest) => record.hold(guest),
-            Err(limited) => return self.crowded(limited, &asked, &cx, record),
+            Err(limited) => return Err(self.crowded(limited, &asked, &cx, record)),
         }
-        match self.respond(request, &cx, &mut record).await {
-            Ok(carried) => self.finish(carried, &asked, &cx, record),
-            Err(refusal) => {
-                let carried = self.refuse(&refusal, &asked, &cx, &mut record);
-                self.finish(carried, &asked, &cx, record)
+        let next = self
+            .respond(request, &cx, &mut record)
+            .unwrap_or_else(|refusal| {
+                Next::Answer(self.refuse(&refusal, &asked, &cx, &mut record))
+            });
+        Ok(Visit {
+            asked,
+            cx,
+            record,
+            next,
+        })
+    }
+
+    /// Waits for what is left to wait for, and finishes the answer.
+    async fn end(&self, visit: Visit) -> Response<Body> {
+        let Visit {
+            asked,
+            cx,
+            mut record,
+            next,
+        } = visit;
+        let outcome = match next {
+            Next::Answer(carried) => Ok(carried),
+            // Boxed: requests that are carried would take the room for pages along.
+            Next::OwnPage(request) => Box::pin(self.own_page(request, &cx, &mut record)).await,
+            Next::Upstream(permitted) => {
+                let granted = Granted {
+                    authn: &permitted.authn,
+                    permit: &permitted.permit,
+                    route: &permitted.route,
+                };
+                self.forward(permitted.request, granted, &cx, &mut record)
+                    .await
             }
-        }
+        };
+        let carried =
+            outcome.unwrap_or_else(|refusal| self.refuse(&refusal, &asked, &cx, &mut record));
+        self.finish(carried, &asked, &cx, record)
     }
 
     fn refuse(
@@ -210,39 +278,36 @@ impl Gateway {
     }
 
     /// The order of these steps is the security argument; see docs/request-path.md before moving one.
-    async fn respond(
+    fn respond(
         &self,
         request: Request<Incoming>,
         cx: &RequestContext,
         record: &mut Record,
-    ) -> Result<Carried, Refusal> {
+    ) -> Result<Next, Refusal> {
         let RequestContext { facts, plan, .. } = cx;
 
         let mut request = CleanRequest::admit(request, &facts.peer, &plan.message)?;
         record.admitted_message(&request, Portal::told_path(&request, plan));
         plan.limits.admit_address(facts.client)?;
-        if facts.peer.tls.is_none() {
-            let listener = facts.peer.listener();
-            let answer = plain::answer(&request, listener, plan, &self.shared.challenges);
-            return Ok(Carried::page(answer, record));
-        }
         let listener = facts.peer.listener();
-        if !plan.serves_on(request.host(), listener) {
+        if facts.peer.tls.is_none() {
+            let answer = plain::answer(&request, listener, plan, &self.shared.challenges);
+            return Ok(Next::Answer(Carried::page(answer, record)));
+        }
+        let (host, owned) = (request.host(), Portal::owns(&request, plan));
+        // Of every other host the routes themselves know their listeners.
+        if (owned || plan.is_portal(host)) && !plan.serves_on(host, listener) {
             return Err(Refusal::NoRoute);
         }
-        if Portal::owns(&request, plan) {
-            // Boxed: requests that are carried would take the room for pages along.
-            return Box::pin(self.own_page(request, cx, record)).await;
+        if owned {
+            return Ok(Next::OwnPage(request));
         }
-        let route = Arc::clone(
-            plan.routes
-                .find_on(request.host(), request.path(), listener)
-                .ok_or(Refusal::NoRoute)?,
-        );
+        let route = plan.routes.find_on(host, request.path(), listener);
+        let route = Arc::clone(route.ok_or(Refusal::NoRoute)?);
         record.matched(&route, &request);
         admit_path(&route, &request)?;
         if let Some(answer) = preflight::answer(&request, &route, facts, plan)? {
-            return Ok(Carried::preflight(answer, record));
+            return Ok(Next::Answer(Carried::preflight(answer, record)));
         }
 
         let authn = self.authenticate(&request, facts, &route, plan)?;
@@ -269,12 +334,12 @@ impl Gateway {
         })?;
         // Only now: what a route carries is for those who may know that it exists.
         admit_to(&route, &mut request)?;
-        let granted = Granted {
-            authn: &authn,
-            permit: &permit,
-            route: &route,
-        };
-        self.forward(request, granted, cx, record).await
+        Ok(Next::Upstream(Permitted {
+            request,
+            authn,
+            permit,
+            route,
+        }))
     }
 
     /// Everything that is still known when the log cannot take an entry: nothing is served.

@@ -23,7 +23,7 @@ use crate::message::watch::{Ended, Ending, OnEnd};
 use crate::plan::Plan;
 use crate::route::Route;
 use crate::telemetry::Metrics;
-use crate::telemetry::metrics::Answered;
+use crate::telemetry::Outcome;
 use crate::upstream::Meter;
 
 /// Bytes of a path that the log keeps while no route answers for it: strangers write what they like there.
@@ -266,9 +266,8 @@ impl Record {
             .as_ref()
             .map_or("_other", |route| route.as_str());
         let own = entry.reason == Reason::OwnPage;
-        let labels = Answered {
-            http_route: if own { "_own" } else { route }.to_owned(),
-            http_response_status_code: entry.status,
+        let outcome = Outcome {
+            status: entry.status,
             decision: entry.verdict.code(),
             reason: entry.reason.code(),
             answered_by: match entry.answered_by {
@@ -277,7 +276,8 @@ impl Record {
             },
         };
         let took: Duration = entry.ended.since(entry.received);
-        self.ledger.metrics.answered(&labels, took);
+        let route = if own { "_own" } else { route };
+        self.ledger.metrics.answered(route, outcome, took);
     }
 }
 

@@ -3,12 +3,13 @@
 //! When a part of the memory is full, a new key takes the place of an arbitrary one of that part. So a flood of new
 //! keys can make us forget, never make us grow and never lock out newcomers; what is forgotten starts afresh.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::hash::{BuildHasher as _, Hash};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use foldhash::HashMap;
+use foldhash::fast::RandomState;
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
@@ -112,7 +113,7 @@ impl<K: Hash + Eq + Clone> Memory<K> {
     fn new(most: usize) -> Self {
         Self {
             parts: (0..PARTS).map(|_| Mutex::default()).collect(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             most_per_part: most.div_ceil(PARTS).max(1),
         }
     }

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use foldhash::fast::RandomState;
 
 use super::keys::Network;
 
 /// The requests under way, by network.
 #[derive(Debug, Default)]
-pub(super) struct Crowd(DashMap<Network, usize>);
+pub(super) struct Crowd(DashMap<Network, usize, RandomState>);
 
 /// One request under way, counted until it is dropped.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use http::HeaderValue;
 use serde::Serialize;
 
@@ -51,14 +52,14 @@ struct Remembered {
 #[derive(Debug)]
 pub(crate) struct Assertions {
     signer: ArcSwap<TokenSigner>,
-    remembered: DashMap<(SessionId, usize), Remembered>,
+    remembered: DashMap<(SessionId, usize), Remembered, RandomState>,
 }
 
 impl Assertions {
     pub(crate) fn new(signer: TokenSigner) -> Self {
         Self {
             signer: ArcSwap::from_pointee(signer),
-            remembered: DashMap::new(),
+            remembered: DashMap::default(),
         }
     }
 

@@ -102,8 +102,10 @@ impl Portal {
     /// The path as a log may tell it: the secret part of an enrolment link opens an account.
     pub(crate) fn told_path<'a>(request: &'a CleanRequest, plan: &Plan) -> &'a str {
         let path = request.path();
-        let on_portal = plan.is_portal(request.host());
-        match routes::find(&Method::GET, path, on_portal) {
+        if !plan.is_portal(request.host()) {
+            return path;
+        }
+        match routes::find(&Method::GET, path, true) {
             Found::Page(endpoint) if endpoint.page == Page::Enrol => paths::ENROL,
             Found::Page(_) | Found::Method(_) | Found::Nothing => path,
         }

@@ -14,6 +14,7 @@ mod gather;
 mod guard;
 mod housekeeping;
 pub(crate) mod inherited;
+mod leaving;
 pub(crate) mod listen;
 pub(crate) mod listeners;
 mod loan;
@@ -203,10 +204,11 @@ impl Server {
             (operations, socket),
             ready,
         ))?;
-        let aborted = runtime.block_on(tasks.drain(grace));
-        if aborted > 0 {
-            tracing::warn!(aborted, "requests were cut off when the grace was over");
+        let late = runtime.block_on(tasks.drain(grace));
+        if late > 0 {
+            tracing::warn!(late, "requests are cut off now that the grace is over");
         }
+        // Each worker's runtime takes along what it still runs; a request that is cut off leaves its entry.
         finished.cancel();
         for thread in threads {
             if thread.join().is_err() {

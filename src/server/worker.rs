@@ -52,6 +52,7 @@ impl Worker {
 
     async fn work(self, mut inbox: UnboundedReceiver<Handed>) {
         let gateway = Gateway::new(Arc::clone(&self.shared), self.tasks.clone());
+        let gateway = Arc::new(gateway);
         loop {
             tokio::select! {
                 () = self.finished.cancelled() => return,
@@ -60,7 +61,7 @@ impl Worker {
         }
     }
 
-    fn listen(&self, handed: Handed, gateway: &Gateway) {
+    fn listen(&self, handed: Handed, gateway: &Arc<Gateway>) {
         let Handed { socket, entrance } = handed;
         let listener = match tokio::net::TcpListener::from_std(socket) {
             Ok(listener) => listener,
@@ -69,8 +70,8 @@ impl Worker {
                 return;
             }
         };
-        let (gateway, tasks) = (gateway.clone(), self.tasks.clone());
-        let serve = move |accepted| serve(accepted, gateway.clone(), tasks.clone());
+        let (gateway, tasks) = (Arc::clone(gateway), self.tasks.clone());
+        let serve = move |accepted| serve(accepted, Arc::clone(&gateway), tasks.clone());
         let (gate, tasks) = (Arc::clone(&self.gate), self.tasks.clone());
         self.tasks.spawn(
             "listener",
@@ -80,15 +81,12 @@ impl Worker {
 }
 
 /// One connection from its first byte to its last.
-async fn serve(accepted: Accepted, gateway: Gateway, tasks: Tasks) {
+async fn serve(accepted: Accepted, gateway: Arc<Gateway>, tasks: Tasks) {
     let rules = connection::Rules::new(&gateway.limits(), gateway.transport_security());
     let metrics = Arc::clone(gateway.metrics());
     metrics.connections.inc();
-    let answering = gateway.clone();
-    let service = move |request, peer| {
-        let gateway = answering.clone();
-        async move { gateway.serve(request, peer).await }
-    };
+    let answering = Arc::clone(&gateway);
+    let service = move |request, peer| answering.serve(request, peer);
     let door = Arc::clone(&accepted.door);
     let knows = |name: &Host| gateway.shakes_hands(name, door.name());
     let end = connection::serve(accepted, knows, &rules, &tasks, service).await;

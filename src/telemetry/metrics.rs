@@ -2,6 +2,7 @@
 //!
 //! No label ever holds a user, an address, a path or a request id; unknown hosts share one series.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
@@ -9,31 +10,10 @@ use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-/// Seconds; the boundaries that OpenTelemetry recommends for HTTP durations.
-const DURATION_BUCKETS: [f64; 14] = [
-    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-];
-
-/// What an answer is counted under.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct Answered {
-    /// The route's name; `_own` for our own pages, `_other` when no route matched.
-    pub(crate) http_route: String,
-    pub(crate) http_response_status_code: u16,
-    pub(crate) decision: &'static str,
-    pub(crate) reason: &'static str,
-    pub(crate) answered_by: &'static str,
-}
-
-/// A duration is told per route only; more labels would multiply its buckets.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct OfRoute {
-    pub(crate) http_route: String,
-}
+use super::exchanges::{Exchanges, Outcome};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct SignIn {
@@ -65,8 +45,7 @@ pub(crate) struct OfOrder {
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
-    answered: Family<Answered, Counter>,
-    request_duration: Family<OfRoute, Histogram, fn() -> Histogram>,
+    exchanges: Arc<Exchanges>,
     pub(crate) active_requests: Gauge,
     pub(crate) connections: Gauge,
     pub(crate) connections_refused: Counter,
@@ -88,16 +67,11 @@ pub(crate) struct Metrics {
     pub(crate) reload_last_success: Gauge<i64, AtomicI64>,
 }
 
-fn durations() -> Histogram {
-    Histogram::new(DURATION_BUCKETS)
-}
-
 impl Metrics {
     pub(crate) fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
-            answered: Family::default(),
-            request_duration: Family::new_with_constructor(durations),
+            exchanges: Arc::default(),
             active_requests: Gauge::default(),
             connections: Gauge::default(),
             connections_refused: Counter::default(),
@@ -126,17 +100,7 @@ impl Metrics {
 
     fn register_requests(&mut self) {
         let registry = &mut self.registry;
-        registry.register_with_unit(
-            "http_server_request_duration",
-            "Time from the request's head to the end of its answer",
-            Unit::Seconds,
-            self.request_duration.clone(),
-        );
-        registry.register(
-            "portcullis_requests",
-            "Requests by outcome",
-            self.answered.clone(),
-        );
+        registry.register_collector(Box::new(Arc::clone(&self.exchanges)));
         registry.register(
             "http_server_active_requests",
             "Requests in progress",
@@ -245,15 +209,10 @@ impl Metrics {
         registry.register("portcullis_build", "The running version", build);
     }
 
-    /// Counts one finished exchange.
-    pub(crate) fn answered(&self, labels: &Answered, took: Duration) {
-        let of_route = OfRoute {
-            http_route: labels.http_route.clone(),
-        };
-        self.request_duration
-            .get_or_create(&of_route)
-            .observe(took.as_secs_f64());
-        self.answered.get_or_create(labels).inc();
+    /// Counts one finished exchange. `route` is the route's name; `_own` for our own pages, `_other` when no route
+    /// matched.
+    pub(crate) fn answered(&self, route: &str, outcome: Outcome, took: Duration) {
+        self.exchanges.count(route, outcome, took);
     }
 
     pub(crate) fn sign_in(&self, method: &'static str, outcome: &'static str) {
@@ -304,19 +263,18 @@ impl Metrics {
 mod tests {
     use std::time::Duration;
 
-    use super::{Answered, Metrics};
+    use super::{Metrics, Outcome};
 
     #[test]
     fn an_answer_is_counted_once_and_timed() {
         let metrics = Metrics::new();
-        let labels = Answered {
-            http_route: "notes".to_owned(),
-            http_response_status_code: 403,
+        let outcome = Outcome {
+            status: 403,
             decision: "deny",
             reason: "no-permit",
             answered_by: "portcullis",
         };
-        metrics.answered(&labels, Duration::from_millis(7));
+        metrics.answered("notes", outcome, Duration::from_millis(7));
         let text = metrics.expose();
         assert!(text.contains(r#"portcullis_requests_total{http_route="notes",http_response_status_code="403",decision="deny",reason="no-permit",answered_by="portcullis"} 1"#), "{text}");
         assert!(

@@ -9,6 +9,9 @@ use http::header::{COOKIE, HeaderMap, HeaderValue};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OwnCookies {
     session: String,
+    /// What follows the browsers' prefix in `session`, if it has one.
+    stem: Vec<u8>,
+    prefixed: bool,
 }
 
 impl Default for OwnCookies {
@@ -28,8 +31,12 @@ pub(crate) enum Found<'a> {
 
 impl OwnCookies {
     pub(crate) fn new(session: impl Into<String>) -> Self {
+        let session = session.into();
+        let (stem, prefixed) = without_prefix(session.as_bytes());
         Self {
-            session: session.into(),
+            stem: stem.to_vec(),
+            prefixed,
+            session,
         }
     }
 
@@ -46,13 +53,13 @@ impl OwnCookies {
     /// `true` for our names in any case, and for what they would be under another of the browsers' prefixes
     /// (RFC 6265bis section 4.1.3): one reader's `__Secure-x` must not be another's `__Host-x`.
     pub(crate) fn is_own(&self, name: &[u8]) -> bool {
-        let (own, own_prefixed) = without_prefix(self.session.as_bytes());
         let (name, prefixed) = without_prefix(name);
-        prefixed == own_prefixed
+        let length = self.stem.len();
+        prefixed == self.prefixed
+            && matches!(name.get(length), None | Some(b'-' | b'_'))
             && name
-                .get(..own.len())
-                .is_some_and(|head| head.eq_ignore_ascii_case(own))
-            && matches!(name.get(own.len()), None | Some(b'-' | b'_'))
+                .get(..length)
+                .is_some_and(|head| head.eq_ignore_ascii_case(&self.stem))
     }
 
     pub(crate) fn session<'a>(&self, headers: &'a HeaderMap) -> Found<'a> {
@@ -110,6 +117,9 @@ const PREFIXES: [&[u8]; 4] = [b"__Host-Http-", b"__Secure-", b"__Host-", b"__Htt
 
 /// The name behind a prefix in any case, and whether there is one.
 fn without_prefix(name: &[u8]) -> (&[u8], bool) {
+    if !name.starts_with(b"__") {
+        return (name, false);
+    }
     let prefix = PREFIXES.iter().find(|prefix| {
         name.get(..prefix.len())
             .is_some_and(|head| head.eq_ignore_ascii_case(prefix))
@@ -153,16 +163,21 @@ fn printable(value: &[u8]) -> Option<&str> {
 
 /// Splits at the first `=`. Text without one is a name to the servers that accept it at all.
 pub(crate) fn split_pair(piece: &[u8]) -> (&[u8], &[u8]) {
-    let mut halves = piece.splitn(2, |byte| *byte == b'=');
-    let name = halves.next().unwrap_or_default().trim_ascii_end();
-    (name, halves.next().unwrap_or_default())
+    let equals = memchr::memchr(b'=', piece).unwrap_or(piece.len());
+    let (name, value) = piece.split_at_checked(equals).unwrap_or((piece, &[]));
+    (name.trim_ascii_end(), value.get(1..).unwrap_or_default())
 }
 
 /// The pairs of one `Cookie` value (RFC 6265 section 4.2.1), read as loosely as servers do.
 fn pairs(value: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    value
-        .split(|byte| *byte == b';')
-        .map(|piece| split_pair(piece.trim_ascii()))
+    let mut rest = Some(value);
+    std::iter::from_fn(move || {
+        let bytes = rest?;
+        let end = memchr::memchr(b';', bytes).unwrap_or(bytes.len());
+        let (piece, after) = bytes.split_at_checked(end)?;
+        rest = after.get(1..);
+        Some(split_pair(piece.trim_ascii()))
+    })
 }
 
 /// Joins several `Cookie` fields, as HTTP/2 sends them, into one (RFC 9113 section 8.2.3).

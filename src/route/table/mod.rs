@@ -1,9 +1,10 @@
 //! Finds the route of a host and a path: two hash look-ups at most for the host, one per segment for the path
 //! (two where an upstream of the host ignores case).
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::Route;
 use super::rule::{General, Session};

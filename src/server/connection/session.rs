@@ -28,6 +28,7 @@ use crate::message::frames::Flood;
 use crate::message::wire::HeadBounds;
 use crate::server::activity::{Activity, Overdue, Patience, Tracked};
 use crate::server::guard::Guarded;
+use crate::server::leaving::Leaving;
 use crate::server::loan::Home;
 use crate::tasks::Tasks;
 
@@ -67,15 +68,21 @@ impl Session<'_> {
     {
         let (builder, service) = (self.http1_builder(), self.tracked(service));
         let mut overdue = pin!(self.overdue(Some(self.rules.header_timeout), Some(QUIET)));
+        let mut leaving = pin!(Leaving::new(&self.leaving));
         let home = Home::new();
         let mut io = Box::new(self.guarded(io));
         loop {
-            let woken = self.sleep(&mut io, overdue.as_mut()).await;
+            let woken = self
+                .sleep(&mut io, overdue.as_mut(), leaving.as_mut())
+                .await;
             let speaking = builder.serve_connection(TokioIo::new(home.lend(io)), service.clone());
             let mut speaking = Box::pin(speaking.with_upgrades());
             let stop = match woken {
                 Some(stop) => Some(stop),
-                None => self.watch(speaking.as_mut(), overdue.as_mut()).await,
+                None => {
+                    self.watch(speaking.as_mut(), overdue.as_mut(), leaving.as_mut())
+                        .await
+                }
             };
             if let Some(stop) = stop {
                 return self
@@ -140,7 +147,8 @@ impl Session<'_> {
         let speaking = builder.serve_connection(TokioIo::new(io), self.tracked(service));
         let mut speaking = Box::pin(speaking);
         let overdue = pin!(self.overdue(None, None));
-        match self.watch(speaking.as_mut(), overdue).await {
+        let leaving = pin!(Leaving::new(&self.leaving));
+        match self.watch(speaking.as_mut(), overdue, leaving).await {
             Some(stop) => {
                 self.conclude(stop, speaking.as_mut(), |one| one.graceful_shutdown())
                     .await
@@ -204,12 +212,13 @@ impl Session<'_> {
         &self,
         io: &mut Guarded<T>,
         overdue: Pin<&mut impl Future<Output = Overdue>>,
+        leaving: Pin<&mut Leaving<'_>>,
     ) -> Option<Stop> {
         io.release();
         let woken = tokio::select! {
             biased;
             () = poll_fn(|cx| io.poll_wake(cx)) => None,
-            () = self.leaving.cancelled() => Some(Stop::Draining),
+            () = leaving => Some(Stop::Draining),
             overdue = overdue => Some(Stop::Overdue(overdue)),
         };
         self.activity.wake();
@@ -221,6 +230,7 @@ impl Session<'_> {
         &self,
         mut connection: Pin<&mut C>,
         overdue: Pin<&mut impl Future<Output = Overdue>>,
+        leaving: Pin<&mut Leaving<'_>>,
     ) -> Option<Stop>
     where
         C: Future<Output = Result<(), hyper::Error>>,
@@ -237,7 +247,7 @@ impl Session<'_> {
             biased;
             overdue = overdue => Some(Stop::Overdue(overdue)),
             outcome = connection.as_mut() => Some(Stop::Ended(outcome)),
-            () = self.leaving.cancelled() => Some(Stop::Draining),
+            () = leaving => Some(Stop::Draining),
             () = rest => None,
         }
     }
