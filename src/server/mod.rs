@@ -21,6 +21,7 @@ mod loan;
 mod origin;
 pub(crate) mod proxy_header;
 pub(crate) mod reload;
+mod secured;
 mod worker;
 
 use std::io;

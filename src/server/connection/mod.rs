@@ -24,6 +24,7 @@ use super::calm::Calm;
 use super::gather::Gather;
 use super::origin::{self, OriginError};
 use super::proxy_header::Ends;
+use super::secured::Secured;
 use crate::base::{Host, Peer};
 use crate::config::Limits;
 use crate::message::AdmitError;
@@ -200,7 +201,7 @@ where
         Err(_elapsed) => return End::HandshakeTimeout,
     };
     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let io = Counted::new(Box::new(stream), Arc::clone(&activity), pass);
+    let io = Counted::new(Box::new(Secured::new(stream)), Arc::clone(&activity), pass);
     let calm = Arc::clone(&activity);
     let session = Session {
         peer: peer(Some(facts)),
