@@ -4,12 +4,19 @@
 //! a field here, so none can be recorded by mistake.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method};
+
 use super::line::{Fields, LONG, SHORT};
-use crate::base::{PolicyId, PrincipalId, Reason, RequestId, RouteName, SessionId, Timestamp};
+use crate::base::{
+    Host, PolicyId, PrincipalId, Reason, RequestId, RouteName, SessionId, Timestamp,
+};
 
 /// Who asked, as far as it was proven.
 #[derive(Debug, Clone)]
@@ -24,6 +31,20 @@ pub(crate) struct Who {
     pub(crate) session: Option<SessionId>,
     /// How it was proven: `password`, `totp`, `recovery-code`.
     pub(crate) methods: Vec<&'static str>,
+}
+
+/// Who asked, shared with whoever proved it: told in full only when the writer has not told of them a moment ago.
+pub(crate) trait Person: fmt::Debug + Send + Sync {
+    fn id(&self) -> &PrincipalId;
+    fn session(&self) -> Option<&SessionId>;
+    fn who(&self) -> Who;
+}
+
+/// Which configuration and policies were in force, by their hashes; empty where there were none.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Revision {
+    pub(crate) config: Box<str>,
+    pub(crate) policies: Box<str>,
 }
 
 /// What the policies said.
@@ -61,27 +82,74 @@ impl AnsweredBy {
     }
 }
 
-/// A path or query as the route wants it recorded.
+/// A path or query as the route wants it recorded. It shares the bytes of the request.
 #[derive(Debug, Clone)]
 pub(crate) struct Told {
-    pub(crate) text: String,
+    text: Text,
+    /// As many bytes of it are kept, in whole characters.
+    most: usize,
     /// `true`: personal on this route, goes into the sealed field.
-    pub(crate) sealed: bool,
+    sealed: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Text {
+    PathOf(PathAndQuery),
+    QueryOf(PathAndQuery),
+    Own(Cow<'static, str>),
 }
 
 impl Told {
-    pub(crate) fn clear(text: impl Into<String>) -> Self {
+    const fn new(text: Text) -> Self {
         Self {
-            text: text.into(),
+            text,
+            most: usize::MAX,
             sealed: false,
         }
     }
 
-    pub(crate) fn sealed(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            sealed: true,
-        }
+    /// The path of `target`, in clear.
+    pub(crate) fn path_of(target: &PathAndQuery) -> Self {
+        Self::new(Text::PathOf(target.clone()))
+    }
+
+    /// The query of `target`, in clear.
+    pub(crate) fn query_of(target: &PathAndQuery) -> Self {
+        Self::new(Text::QueryOf(target.clone()))
+    }
+
+    /// Other words, in clear.
+    pub(crate) fn as_if(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Text::Own(text.into()))
+    }
+
+    /// No more than the first `most` bytes.
+    #[must_use]
+    pub(crate) const fn beginning(mut self, most: usize) -> Self {
+        self.most = most;
+        self
+    }
+
+    /// All of it, for everybody to read or not.
+    pub(crate) const fn whole(&mut self, sealed: bool) {
+        self.most = usize::MAX;
+        self.sealed = sealed;
+    }
+
+    #[must_use]
+    pub(crate) const fn sealed(mut self, sealed: bool) -> Self {
+        self.sealed = sealed;
+        self
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        let text = match &self.text {
+            Text::PathOf(target) => target.path(),
+            Text::QueryOf(target) => target.query().unwrap_or_default(),
+            Text::Own(text) => text,
+        };
+        text.get(..text.floor_char_boundary(self.most))
+            .unwrap_or_default()
     }
 }
 
@@ -93,7 +161,7 @@ pub(crate) struct Probe {
     pub(crate) device: bool,
 }
 
-/// Everything about one ended request; one per request.
+/// Everything about one ended request; one per request. What it names it shares: making it copies no text.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestEntry {
     pub(crate) id: RequestId,
@@ -107,29 +175,29 @@ pub(crate) struct RequestEntry {
     /// The connection's address; personal, sealed.
     pub(crate) peer: IpAddr,
     pub(crate) tls: Option<(&'static str, &'static str)>,
-    pub(crate) who: Option<Who>,
-    pub(crate) host: Option<String>,
+    pub(crate) who: Option<Arc<dyn Person>>,
+    pub(crate) host: Option<Host>,
     pub(crate) route: Option<RouteName>,
-    pub(crate) method: String,
+    /// `None` when no request could be read.
+    pub(crate) method: Option<Method>,
     /// `"1.1"`, `"2"`.
     pub(crate) protocol: &'static str,
     pub(crate) path: Option<Told>,
     pub(crate) query: Option<Told>,
-    /// Personal, sealed.
-    pub(crate) user_agent: Option<String>,
+    /// Personal, sealed; left out when it is no visible ASCII.
+    pub(crate) user_agent: Option<HeaderValue>,
     pub(crate) verdict: Verdict,
-    pub(crate) policies: Vec<PolicyId>,
+    pub(crate) policies: Arc<[PolicyId]>,
     pub(crate) reason: Reason,
     pub(crate) probe: Option<Probe>,
     pub(crate) answered_by: AnsweredBy,
     /// Name of the upstream and the target that was used.
-    pub(crate) upstream: Option<(String, String)>,
+    pub(crate) upstream: Option<(Arc<str>, Arc<str>)>,
     /// `0` when no response was begun.
     pub(crate) status: u16,
     pub(crate) request_bytes: u64,
     pub(crate) response_bytes: u64,
-    pub(crate) config_hash: Arc<str>,
-    pub(crate) policy_hash: Arc<str>,
+    pub(crate) revision: Arc<Revision>,
 }
 
 impl RequestEntry {
@@ -137,10 +205,18 @@ impl RequestEntry {
     pub(super) fn write(&self, clear: &mut Fields, personal: &mut Fields) {
         clear.text("event.name", "http.request", SHORT);
         clear.text("portcullis.request.id", &self.id.to_string(), SHORT);
-        write_who(self.who.as_ref(), clear, personal);
+        write_who(
+            self.who.as_ref().map(|who| who.who()).as_ref(),
+            clear,
+            personal,
+        );
         personal.text("client.address", &self.client.to_string(), SHORT);
         personal.text("network.peer.address", &self.peer.to_string(), SHORT);
-        personal.text_if("user_agent.original", self.user_agent.as_deref(), SHORT);
+        let user_agent = self
+            .user_agent
+            .as_ref()
+            .and_then(|agent| agent.to_str().ok());
+        personal.text_if("user_agent.original", user_agent, SHORT);
         if let Some((version, cipher)) = self.tls {
             clear.text("tls.protocol.version", version, SHORT);
             clear.text("tls.cipher", cipher, SHORT);
@@ -152,13 +228,18 @@ impl RequestEntry {
 
     fn write_message(&self, clear: &mut Fields, personal: &mut Fields) {
         clear.text("network.protocol.version", self.protocol, SHORT);
-        clear.text_if("server.address", self.host.as_deref(), SHORT);
+        clear.text_if(
+            "server.address",
+            self.host.as_ref().map(Host::as_str),
+            SHORT,
+        );
         clear.text_if(
             "http.route",
             self.route.as_ref().map(RouteName::as_str),
             SHORT,
         );
-        clear.text("http.request.method", &self.method, SHORT);
+        let method = self.method.as_ref().map_or("", Method::as_str);
+        clear.text("http.request.method", method, SHORT);
         for (name, told) in [("url.path", &self.path), ("url.query", &self.query)] {
             if let Some(told) = told {
                 let half = if told.sealed {
@@ -166,7 +247,7 @@ impl RequestEntry {
                 } else {
                     &mut *clear
                 };
-                half.text(name, &told.text, LONG);
+                half.text(name, told.text(), LONG);
             }
         }
     }
@@ -185,12 +266,12 @@ impl RequestEntry {
                 LONG,
             );
         }
-        if !self.policy_hash.is_empty() {
-            let ruleset = format!("policies@{}", self.policy_hash);
+        if !self.revision.policies.is_empty() {
+            let ruleset = format!("policies@{}", self.revision.policies);
             clear.text("security_rule.ruleset.name", &ruleset, SHORT);
         }
-        if !self.config_hash.is_empty() {
-            clear.text("portcullis.config.hash", &self.config_hash, SHORT);
+        if !self.revision.config.is_empty() {
+            clear.text("portcullis.config.hash", &self.revision.config, SHORT);
         }
         if let Some(probe) = self.probe {
             clear.flag("portcullis.probe.step_up", probe.step_up);
@@ -218,7 +299,7 @@ impl RequestEntry {
 
     /// Whose key seals the personal half; `None` for the anonymous.
     pub(super) fn subject(&self) -> Option<&PrincipalId> {
-        self.who.as_ref().map(|who| &who.id)
+        self.who.as_ref().map(|who| who.id())
     }
 }
 

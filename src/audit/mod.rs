@@ -18,6 +18,8 @@ mod group_sync;
 mod headroom;
 mod journal;
 mod keyring;
+mod lane;
+mod ledger;
 mod line;
 pub(crate) mod log;
 mod queue;
@@ -33,7 +35,9 @@ pub(crate) mod tree;
 pub(crate) mod verify;
 mod writer;
 
-pub(crate) use entry::{Admission, AnsweredBy, Probe, RequestEntry, Told, Verdict, Who};
+pub(crate) use entry::{
+    Admission, AnsweredBy, Person, Probe, RequestEntry, Revision, Told, Verdict, Who,
+};
 pub(crate) use event::{Action, Actor, SecurityEvent};
 pub(crate) use keyring::StoredKeyring;
 pub(crate) use log::{AuditLog, Durability, OnFailure, Options};
