@@ -13,7 +13,8 @@ use std::sync::Arc;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method};
 
-use super::line::{Fields, LONG, SHORT};
+use super::line::{Fields, Fragment, LONG, SHORT};
+use super::render::Portrait;
 use crate::base::{
     Host, PolicyId, PrincipalId, Reason, RequestId, RouteName, SessionId, Timestamp,
 };
@@ -201,33 +202,35 @@ pub(crate) struct RequestEntry {
 }
 
 impl RequestEntry {
-    /// Writes the clear and the personal half.
-    pub(super) fn write(&self, clear: &mut Fields, personal: &mut Fields) {
-        clear.text("event.name", "http.request", SHORT);
-        clear.text("portcullis.request.id", &self.id.to_string(), SHORT);
-        write_who(
-            self.who.as_ref().map(|who| who.who()).as_ref(),
-            clear,
-            personal,
-        );
-        personal.text("client.address", &self.client.to_string(), SHORT);
-        personal.text("network.peer.address", &self.peer.to_string(), SHORT);
-        let user_agent = self
-            .user_agent
-            .as_ref()
-            .and_then(|agent| agent.to_str().ok());
+    /// Writes the clear and the personal half. What they say of the person and of what was in force is spelt already.
+    pub(super) fn write(
+        &self,
+        (portrait, in_force): (Option<&Portrait>, &Fragment),
+        clear: &mut Fields<'_>,
+        personal: &mut Fields<'_>,
+    ) {
+        clear.word("event.name", "http.request");
+        clear.request("portcullis.request.id", self.id);
+        if let Some(portrait) = portrait {
+            clear.splice(&portrait.clear);
+            personal.splice(&portrait.personal);
+        }
+        personal.address("client.address", self.client);
+        personal.address("network.peer.address", self.peer);
+        let user_agent = self.user_agent.as_ref();
+        let user_agent = user_agent.and_then(|agent| agent.to_str().ok());
         personal.text_if("user_agent.original", user_agent, SHORT);
         if let Some((version, cipher)) = self.tls {
-            clear.text("tls.protocol.version", version, SHORT);
-            clear.text("tls.cipher", cipher, SHORT);
+            clear.word("tls.protocol.version", version);
+            clear.word("tls.cipher", cipher);
         }
         self.write_message(clear, personal);
-        self.write_outcome(clear);
+        self.write_outcome(clear, in_force);
         self.write_times(clear);
     }
 
-    fn write_message(&self, clear: &mut Fields, personal: &mut Fields) {
-        clear.text("network.protocol.version", self.protocol, SHORT);
+    fn write_message(&self, clear: &mut Fields<'_>, personal: &mut Fields<'_>) {
+        clear.word("network.protocol.version", self.protocol);
         clear.text_if(
             "server.address",
             self.host.as_ref().map(Host::as_str),
@@ -242,23 +245,22 @@ impl RequestEntry {
         clear.text("http.request.method", method, SHORT);
         for (name, told) in [("url.path", &self.path), ("url.query", &self.query)] {
             if let Some(told) = told {
-                let half = if told.sealed {
-                    &mut *personal
+                if told.sealed {
+                    personal.text(name, told.text(), LONG);
                 } else {
-                    &mut *clear
-                };
-                half.text(name, told.text(), LONG);
+                    clear.text(name, told.text(), LONG);
+                }
             }
         }
     }
 
-    fn write_outcome(&self, clear: &mut Fields) {
+    fn write_outcome(&self, clear: &mut Fields<'_>, in_force: &Fragment) {
         if self.status != 0 {
             clear.number("http.response.status_code", u64::from(self.status));
         }
-        clear.text("portcullis.decision", self.verdict.code(), SHORT);
-        clear.text("portcullis.reason", self.reason.code(), SHORT);
-        clear.text("portcullis.answered_by", self.answered_by.code(), SHORT);
+        clear.word("portcullis.decision", self.verdict.code());
+        clear.word("portcullis.reason", self.reason.code());
+        clear.word("portcullis.answered_by", self.answered_by.code());
         if !self.policies.is_empty() {
             clear.list(
                 "security_rule.name",
@@ -266,13 +268,7 @@ impl RequestEntry {
                 LONG,
             );
         }
-        if !self.revision.policies.is_empty() {
-            let ruleset = format!("policies@{}", self.revision.policies);
-            clear.text("security_rule.ruleset.name", &ruleset, SHORT);
-        }
-        if !self.revision.config.is_empty() {
-            clear.text("portcullis.config.hash", &self.revision.config, SHORT);
-        }
+        clear.splice(in_force);
         if let Some(probe) = self.probe {
             clear.flag("portcullis.probe.step_up", probe.step_up);
             clear.flag("portcullis.probe.grant", probe.grant);
@@ -284,8 +280,8 @@ impl RequestEntry {
         }
     }
 
-    fn write_times(&self, clear: &mut Fields) {
-        clear.text("portcullis.received", &self.received.to_string(), SHORT);
+    fn write_times(&self, clear: &mut Fields<'_>) {
+        clear.time("portcullis.received", self.received);
         clear.millis("duration_ms", self.ended.since(self.received));
         if let Some(at) = self.decided {
             clear.millis("portcullis.decided_ms", at.since(self.received));
@@ -296,14 +292,21 @@ impl RequestEntry {
         clear.number("http.request.body.size", self.request_bytes);
         clear.number("http.response.body.size", self.response_bytes);
     }
+}
 
-    /// Whose key seals the personal half; `None` for the anonymous.
-    pub(super) fn subject(&self) -> Option<&PrincipalId> {
-        self.who.as_ref().map(|who| who.id())
+impl Revision {
+    pub(super) fn write(&self, clear: &mut Fields<'_>) {
+        if !self.policies.is_empty() {
+            let ruleset = format!("policies@{}", self.policies);
+            clear.text("security_rule.ruleset.name", &ruleset, SHORT);
+        }
+        if !self.config.is_empty() {
+            clear.text("portcullis.config.hash", &self.config, SHORT);
+        }
     }
 }
 
-pub(super) fn write_who(who: Option<&Who>, clear: &mut Fields, personal: &mut Fields) {
+pub(super) fn write_who(who: Option<&Who>, clear: &mut Fields<'_>, personal: &mut Fields<'_>) {
     let Some(who) = who else { return };
     clear.text("user.id", who.id.as_str(), SHORT);
     if !who.email.is_empty() {

@@ -25,6 +25,7 @@ pub(crate) mod log;
 mod queue;
 mod record;
 mod recover;
+mod render;
 pub(crate) mod report;
 pub(crate) mod search;
 pub(crate) mod seal;
@@ -44,6 +45,7 @@ pub(crate) use log::{AuditLog, Durability, OnFailure, Options};
 pub(crate) use queue::Unavailable;
 pub(crate) use record::Record;
 pub(crate) use recover::OpenError;
+pub(crate) use render::Renderer;
 pub(crate) use seal::{KeyringError, Sealer};
 pub(crate) use slot::{Receipt, Slot};
 

@@ -12,12 +12,13 @@ use serde::Deserialize;
 
 use super::checkpoint::{Checkpoint, NoteError, notes};
 use super::disk::{self, Folder};
-use super::engine::{Engine, Pending, StepError, Work};
+use super::engine::{Engine, Pending, StepError};
 use super::event::{Action, Actor, SecurityEvent};
 use super::journal::{self, Journal, Leftovers};
 use super::line::LINE_LIMIT;
+use super::render::{Renderer, Work};
 use super::seal::Sealer;
-use super::segment::{Appender, Lines, Next, Ready, Segment};
+use super::segment::{Appender, Lines, Next, Segment};
 use super::tiles;
 use super::tree::{Tree, leaf_hash};
 use crate::base::{Reason, Timestamp};
@@ -287,8 +288,7 @@ fn assemble(
     let mut tree = tail.tree;
     let mut pending = Pending::default();
     if let Some(time) = whole_last {
-        let line = tail.torn;
-        pending.append_line(&mut appender, &mut tree, Ready { line, time })?;
+        pending.append_line(&mut appender, &mut tree, (&tail.torn, time))?;
     }
     let journal = Journal::open(
         parts.folder.journal(),
@@ -298,7 +298,7 @@ fn assemble(
     journal.log_has(appender.next());
     Ok(Engine {
         folder: parts.folder,
-        sealer: parts.sealer,
+        renderer: Renderer::new(parts.sealer),
         signer: parts.signer,
         journal: Arc::new(journal),
         appender,

@@ -5,12 +5,12 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::engine::Work;
 use super::entry::{Admission, RequestEntry};
 use super::journal::Ticket;
 use super::ledger::Place;
 use super::log::{AuditLog, OnFailure};
 use super::queue::Unavailable;
+use super::render::Work;
 use crate::base::Reason;
 
 /// A reserved place: the request's end can be recorded whatever happens. Dropping it unused gives it back.

@@ -13,10 +13,11 @@ use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
 use crate::audit::tree::{FullTile, Tree, leaf_hash};
-use crate::audit::{AnsweredBy, RequestEntry, Told, Verdict};
+use crate::audit::{AnsweredBy, Renderer, RequestEntry, Told, Verdict};
 use crate::authn::cookie::Presented;
 use crate::authn::people::NewPerson;
 use crate::authn::session::live::SignInOrigin;
@@ -96,6 +97,7 @@ pub struct Site {
     host: Host,
     /// The upstream that answers, and its one server.
     carrier: (Arc<str>, Arc<str>),
+    renderer: Mutex<Renderer>,
     /// Drives requests as a worker does.
     runtime: Runtime,
 }
@@ -126,6 +128,7 @@ impl Site {
             Some(tls),
         );
         Ok(Self {
+            renderer: Mutex::new(core.audit.renderer()),
             core,
             plan,
             peer: Arc::new(peer),
@@ -320,7 +323,7 @@ impl Site {
     /// # Errors
     /// When the person's key cannot be had.
     pub fn seal(&self, Entry(entry): Entry, number: u64) -> Result<Vec<u8>, Failure> {
-        Ok(self.core.audit.line_of(entry, number)?)
+        Ok(self.renderer.lock().line_of(entry, number)?)
     }
 
     /// What follows a decision: identity, journal, the request for the upstream, the entry.
