@@ -58,6 +58,8 @@ pub(super) struct Engine {
     pub(super) waiting: VecDeque<Work>,
     pub(super) pending: Pending,
     pub(super) signed: Option<u64>,
+    /// Size of the tree when unfinished tiles were last written.
+    pub(super) tiles_at: Option<u64>,
     pub(super) history_at: Option<Timestamp>,
 }
 
@@ -185,9 +187,10 @@ impl Engine {
     /// Signs the log as it stands. Call after [`Engine::flush`].
     pub(super) fn checkpoint(&mut self, now: Timestamp, closing: bool) -> Result<(), StepError> {
         self.flush()?;
-        tiles::write_full(&self.folder.tiles(), &self.pending.tiles)?;
+        tiles::write_full(&self.folder.tiles(), &self.pending.tiles, self.tiles_at)?;
         self.pending.tiles.clear();
         tiles::write_unfinished(&self.folder.tiles(), &self.tree)?;
+        self.tiles_at = Some(self.tree.size());
         // Lines are durable and tiles in place. Dying here: the old checkpoint is still true of a prefix.
         // Signing first could promise an entry that a power cut takes back (and a log that shrank is a forged log).
         let size = self.tree.size();

@@ -5,6 +5,7 @@
 //! flushed to disk; an admission that stays open long is carried to a newer file, so that personal data (addresses,
 //! paths) stands here for minutes, never longer than its request.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -31,8 +32,10 @@ const FILE_BYTES: u64 = 4 << 20;
 const FILE_AGE: Duration = Duration::from_secs(30);
 /// what is still open in it after this long moves to a newer one.
 const CARRY_AGE: Duration = Duration::from_mins(5);
+/// Files made ready ahead of their use where syncing them is waited for.
+const SPARES: usize = 2;
 /// A buffer that one turn made larger than this is given back.
-const BUFFER: usize = 256 * 1024;
+const BUFFER: usize = 256 << 10;
 
 /// The admissions that leave in one write, and what became of it: the place of the first of them.
 #[derive(Debug, Default)]
@@ -78,22 +81,25 @@ pub(super) struct Journal {
     next_number: AtomicU64,
     /// Entries in the log now; entries of admissions yet to come lie behind it.
     log_size: AtomicU64,
-    /// `power`: the name of a new file must survive as well.
-    durable_names: bool,
+    /// `power`: the name of a new file must survive as well, and syncing it must be quick.
+    synced: bool,
+    /// Ready to take over, oldest first.
+    spares: Mutex<VecDeque<(PathBuf, Current)>>,
     #[cfg(test)]
     pub(super) writes: AtomicU64,
 }
 
 impl Journal {
     /// A journal in an empty `folder`; recovery has dealt with what was there.
-    pub(super) fn open(folder: PathBuf, first_number: u64, durable_names: bool) -> Self {
+    pub(super) fn open(folder: PathBuf, first_number: u64, synced: bool) -> Self {
         Self {
             folder,
             shards: Lanes::default(),
             ledger: Mutex::default(),
             next_number: AtomicU64::new(first_number),
             log_size: AtomicU64::new(0),
-            durable_names,
+            synced,
+            spares: Mutex::default(),
             #[cfg(test)]
             writes: AtomicU64::new(0),
         }
@@ -157,7 +163,7 @@ impl Journal {
     fn write(&self, shard: &mut Shard) -> io::Result<(Place, Arc<File>)> {
         let target = match &mut shard.current {
             Some(target) => target,
-            none => none.insert(self.create(shard.now.unwrap_or(Timestamp::EPOCH))?),
+            none => none.insert(self.open_next(shard.now.unwrap_or(Timestamp::EPOCH))?),
         };
         #[cfg(test)]
         self.writes.fetch_add(1, Ordering::Relaxed);
@@ -178,29 +184,61 @@ impl Journal {
         Ok((first, file))
     }
 
-    fn create(&self, now: Timestamp) -> io::Result<Current> {
+    /// The next file to write to: one that is ready, else a new one.
+    fn open_next(&self, now: Timestamp) -> io::Result<Current> {
+        let ready = self.spares.lock().pop_front();
+        let (path, file) = match ready {
+            Some(ready) => ready,
+            None => self.create(|_| Ok(()))?,
+        };
+        let state = FileState::new(path, now);
+        self.ledger.lock().files.insert(file.number, state);
+        Ok(file)
+    }
+
+    /// Makes the next files ready where admissions wait for the disk: their names and blocks are there already, so that
+    /// syncing an admission writes its data and nothing else, and no worker waits for a folder.
+    pub(super) fn prepare(&self) -> io::Result<()> {
+        while self.synced && self.spares.lock().len() < SPARES {
+            let spare = self.create(|file| {
+                let zeros = vec![0; BUFFER];
+                let mut length = HEAD;
+                // The last turn of a file may reach beyond its end.
+                while length < FILE_BYTES + HEAD + BUFFER as u64 {
+                    file.write_all_at(&zeros, length)?;
+                    length += BUFFER as u64;
+                }
+                file.sync_all()
+            })?;
+            self.spares.lock().push_back(spare);
+        }
+        Ok(())
+    }
+
+    /// A file without records. An older number of entries in its head than need be is no harm: it says behind which
+    /// entry none of its admissions is told of yet.
+    fn create(&self, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Result<(PathBuf, Current)> {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let path = self.folder.join(format!("{number:020}.admit"));
         let file = disk::create_file(&path)?;
-        if let Err(why) = self.write_head(&file) {
+        if let Err(why) = self.write_head(&file).and_then(|()| fill(&file)) {
             disk::remove(&path)?;
             return Err(why);
         }
-        let state = FileState::new(path, now);
-        self.ledger.lock().files.insert(number, state);
-        Ok(Current {
+        let file = Current {
             number,
             file: Arc::new(file),
             length: HEAD,
             records: 0,
-        })
+        };
+        Ok((path, file))
     }
 
     fn write_head(&self, file: &File) -> io::Result<()> {
         let mut head = MAGIC.to_vec();
         head.extend_from_slice(&self.log_size.load(Ordering::Acquire).to_be_bytes());
         file.write_all_at(&head, 0)?;
-        if self.durable_names {
+        if self.synced {
             disk::sync_dir(&self.folder)?;
         }
         Ok(())
@@ -244,6 +282,9 @@ impl Journal {
         for shard in self.shards.iter() {
             self.close(&mut shard.lock().current);
         }
+        for (path, _unused) in self.spares.lock().drain(..) {
+            disk::remove(&path)?;
+        }
         self.ledger.lock().sweep()
     }
 
@@ -273,7 +314,7 @@ impl Journal {
             }
             let ticket = self.add(now, |buffer| encode_again(buffer, payload));
             let (new, file) = self.written(&ticket)?;
-            if self.durable_names {
+            if self.synced {
                 file.sync_data()?;
             }
             // The admission stands in both files now. Dying here is harmless: recovery counts ids, not records.

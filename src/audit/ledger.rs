@@ -48,8 +48,10 @@ impl Ledger {
     /// The entry of the admission at `place` is on disk.
     pub(super) fn settle(&mut self, place: Place) {
         let mut place = place;
-        while let Some(newer) = self.moved.remove(&place) {
-            place = newer;
+        if !self.moved.is_empty() {
+            while let Some(newer) = self.moved.remove(&place) {
+                place = newer;
+            }
         }
         self.mark(place);
     }

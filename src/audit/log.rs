@@ -142,10 +142,11 @@ impl AuditLog {
             sealer: Arc::clone(&sealer),
             signer,
             segment_bytes: options.segment_bytes,
-            durable_names: options.durability == Durability::Power,
+            synced_journal: options.durability == Durability::Power,
         };
         let (engine, recovery) = recover::open(parts, clock.now())?;
         let journal = Arc::clone(&engine.journal);
+        journal.prepare().map_err(failed)?;
         #[cfg(test)]
         let refuse = Arc::clone(&engine.appender.refuse);
         let free = folder.free_bytes().map_err(failed)?;

@@ -63,7 +63,7 @@ pub(super) struct Parts {
     pub(super) sealer: Arc<Sealer>,
     pub(super) signer: Arc<NoteSigner>,
     pub(super) segment_bytes: u64,
-    pub(super) durable_names: bool,
+    pub(super) synced_journal: bool,
 }
 
 /// The fields of a line that recovery needs.
@@ -231,7 +231,7 @@ fn read_segment(
         }
         seq += 1;
         tail.reached = seq;
-        tiles::write_full(&folder.tiles(), &full)?;
+        tiles::write_full(&folder.tiles(), &full, None)?;
         full.clear();
         if contradicts(&tail.tree, signed) {
             let signed = tail.tree.size();
@@ -293,7 +293,7 @@ fn assemble(
     let journal = Journal::open(
         parts.folder.journal(),
         left.next_number,
-        parts.durable_names,
+        parts.synced_journal,
     );
     journal.log_has(appender.next());
     Ok(Engine {
@@ -306,6 +306,7 @@ fn assemble(
         waiting: std::collections::VecDeque::new(),
         pending,
         signed: signed.map(|checkpoint| checkpoint.size),
+        tiles_at: None,
         history_at: None,
     })
 }

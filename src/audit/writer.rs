@@ -170,6 +170,7 @@ impl Writer {
             self.engine.checkpoint(self.pace.clock.now(), closing)?;
             self.signed = now;
         }
+        self.engine.journal.prepare()?;
         Ok(())
     }
 

@@ -198,3 +198,54 @@ fn nobody_is_admitted_twice() {
     assert_eq!(writes(&log), 1);
     slot.record(entry(1));
 }
+
+#[test]
+fn many_who_wait_for_the_disk_are_all_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        durability: Durability::Power,
+        ..options(folder.path())
+    };
+    let log = open_with(&options, &Arc::default());
+    let words = Words::new();
+    for round in 0..20 {
+        let mut slots = slots(&log, 64);
+        let admitting = slots.iter_mut().zip(round * 64..);
+        let admitted = now_or_later(join_all(
+            admitting.map(|(slot, number)| words.admit(slot, number)),
+        ));
+        assert!(admitted.iter().all(Result::is_ok));
+        for (slot, number) in slots.into_iter().zip(round * 64..) {
+            slot.record(entry(number));
+        }
+    }
+    assert_eq!(writes(&log), 20);
+    log.close();
+    assert_each_once(folder.path(), 0..20 * 64);
+}
+
+#[test]
+fn a_journal_that_is_waited_for_has_its_next_files_ready_with_their_blocks() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = || disk::list(folder.path()).unwrap();
+    let journal = journal::Journal::open(folder.path().to_owned(), 0, true);
+    journal.prepare().unwrap();
+    let ready = files();
+    assert_eq!(ready.len(), 2);
+    for path in &ready {
+        assert!(std::fs::metadata(path).unwrap().len() > 4 << 20);
+    }
+    let none = journal::leftovers(folder.path()).unwrap();
+    assert!(none.admitted.is_empty() && none.since.is_none());
+    let words = Words::new();
+    let ticket = journal.gather(&admission(1, &words.route, &words.person));
+    let (place, _) = journal.written(&ticket).unwrap();
+    assert_eq!(files(), ready, "no file was made while somebody waited");
+    let left = journal::leftovers(folder.path()).unwrap();
+    assert_eq!(left.admitted.len(), 1);
+    journal.prepare().unwrap();
+    assert_eq!(files().len(), 3);
+    journal.settle([place]).unwrap();
+    journal.finish().unwrap();
+    assert!(files().is_empty());
+}
