@@ -71,14 +71,12 @@ mod counted {
 
     #[inline(never)]
     pub(crate) fn path_remembered(site: &Site, asks: Vec<Ask>) {
-        asks.into_iter()
-            .for_each(|ask| site.serve(ask, Memory::Used).unwrap());
+        site.serve(asks, Memory::Used).unwrap();
     }
 
     #[inline(never)]
     pub(crate) fn path_fresh(site: &Site, asks: Vec<Ask>) {
-        asks.into_iter()
-            .for_each(|ask| site.serve(ask, Memory::Bypassed).unwrap());
+        site.serve(asks, Memory::Bypassed).unwrap();
     }
 }
 
@@ -96,9 +94,7 @@ fn known(site: &Site) -> Known {
 fn warm(installation: &Installation, known: &Known) {
     let site = &installation.site;
     for memory in [Memory::Used, Memory::Bypassed] {
-        asks(installation)
-            .into_iter()
-            .for_each(|ask| site.serve(ask, memory).unwrap());
+        site.serve(asks(installation), memory).unwrap();
         assert!(site.decide(known, memory));
     }
     installation.wait_for_writer(0);

@@ -149,12 +149,12 @@ impl Admitted {
     }
 
     /// The entry of a request of which only the admission is known.
-    pub(super) fn write(&self, reason: Reason, clear: &mut Fields, personal: &mut Fields) {
+    pub(super) fn write(&self, reason: Reason, clear: &mut Fields<'_>, personal: &mut Fields<'_>) {
         clear.text("event.name", "http.request", SHORT);
-        clear.text("portcullis.request.id", &self.id.to_string(), SHORT);
+        clear.request("portcullis.request.id", self.id);
         clear.text_if("user.id", self.principal.as_deref(), SHORT);
         clear.text_if("session.id", self.session.as_deref(), SHORT);
-        personal.text("client.address", &self.client.to_string(), SHORT);
+        personal.address("client.address", self.client);
         clear.text("server.address", &self.host, SHORT);
         clear.text("http.route", &self.route, SHORT);
         clear.text("http.request.method", &self.method, SHORT);
@@ -170,7 +170,7 @@ impl Admitted {
             let policies = self.policies.iter().map(String::as_str);
             clear.list("security_rule.name", policies, LONG);
         }
-        clear.text("portcullis.received", &self.received.to_string(), SHORT);
+        clear.time("portcullis.received", self.received);
     }
 
     pub(super) const fn received(&self) -> Timestamp {

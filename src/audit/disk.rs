@@ -131,17 +131,25 @@ pub(super) fn append(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_data()
 }
 
-/// Writes `content` to `path` by way of a file beside it. Not synced.
+/// Writes `content` to `path`, and makes the folder if it must. Not synced, and until this returns a reader may see a
+/// part.
 pub(super) fn put(path: &Path, content: &[u8]) -> io::Result<()> {
-    let fresh = beside(path);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&fresh)?;
-    file.write_all(content)?;
-    std::fs::rename(&fresh, path)
+    let open = || {
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)
+    };
+    let mut file = match (open(), path.parent()) {
+        (Err(why), Some(folder)) if why.kind() == io::ErrorKind::NotFound => {
+            create_dir(folder)?;
+            open()?
+        }
+        (opened, _) => opened?,
+    };
+    file.write_all(content)
 }
 
 fn beside(path: &Path) -> PathBuf {

@@ -5,53 +5,29 @@
 //! running share this code.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::admitted::Admitted;
 use super::checkpoint::Checkpoint;
 use super::disk::{self, Folder};
-use super::entry::RequestEntry;
-use super::event::SecurityEvent;
-use super::journal::{Journal, Place};
-use super::line::{Fields, LINE_LIMIT};
-use super::seal::{KeyringError, Sealer, key_name};
-use super::segment::{Appender, Ready};
+use super::journal::Journal;
+use super::ledger::Place;
+use super::render::{Renderer, Work};
+use super::seal::KeyringError;
+use super::segment::{Appender, Batch};
 use super::tiles;
-use super::tree::{FullTile, Tree, leaf_hash};
-use crate::base::{EntryId, PrincipalId, Reason, Timestamp};
+use super::tree::{FullTile, Tree};
+use crate::base::{EntryId, Timestamp};
 use crate::keys::NoteSigner;
 
-/// Version of the field names and of the line's form.
-const SCHEMA: u64 = 1;
 /// Entries rendered and appended at once.
-const BATCH: usize = 2_048;
+const BATCH: usize = 512;
 /// A checkpoint is kept in the history at most this often; the newest always stands in `checkpoint`.
 const HISTORY_EVERY: Duration = Duration::from_mins(1);
-
-/// Something to be written down.
-#[derive(Debug)]
-pub(super) enum Work {
-    Request {
-        entry: Box<RequestEntry>,
-        place: Option<Place>,
-    },
-    Event {
-        event: Box<SecurityEvent>,
-        /// Told once the entry is on disk.
-        durable: Option<oneshot::Sender<EntryId>>,
-    },
-    /// An admission that nobody will complete: the task was dropped, or the process died.
-    Abandoned {
-        admitted: Box<Admitted>,
-        place: Option<Place>,
-        reason: Reason,
-        now: Timestamp,
-    },
-}
 
 /// Why a step could not be done. All of them may pass.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +49,7 @@ struct Effect {
 /// Everything the one writer owns.
 pub(super) struct Engine {
     pub(super) folder: Folder,
-    pub(super) sealer: Arc<Sealer>,
+    pub(super) renderer: Renderer,
     pub(super) signer: Arc<NoteSigner>,
     pub(super) journal: Arc<Journal>,
     pub(super) appender: Appender,
@@ -82,6 +58,8 @@ pub(super) struct Engine {
     pub(super) waiting: VecDeque<Work>,
     pub(super) pending: Pending,
     pub(super) signed: Option<u64>,
+    /// Size of the tree when unfinished tiles were last written.
+    pub(super) tiles_at: Option<u64>,
     pub(super) history_at: Option<Timestamp>,
 }
 
@@ -89,7 +67,7 @@ pub(super) struct Engine {
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     /// Rendered, not in the segment.
-    ready: Vec<Ready>,
+    ready: Batch,
     effects: Vec<Effect>,
     /// Complete tiles, not on disk.
     tiles: Vec<FullTile>,
@@ -104,13 +82,23 @@ impl Pending {
         &mut self,
         appender: &mut Appender,
         tree: &mut Tree,
-        ready: Ready,
+        (line, time): (&[u8], Timestamp),
     ) -> io::Result<()> {
-        let ready = [ready];
-        appender.append(&ready)?;
-        for ready in ready {
-            tree.push(leaf_hash(&ready.line), &mut self.tiles);
-        }
+        let Ok(()) = self.ready.add(|out| {
+            out.extend_from_slice(line);
+            Ok::<_, Infallible>(time)
+        });
+        self.append(appender, tree)
+    }
+
+    /// Moves what is ready to the segment and the tree.
+    fn append(&mut self, appender: &mut Appender, tree: &mut Tree) -> io::Result<()> {
+        appender.append(&self.ready)?;
+        // The lines are in the file. Dying here: recovery finds them behind the last checkpoint and
+        // adds them to the tree exactly as the next lines do.
+        let full = &mut self.tiles;
+        self.ready.take_leaves(|leaf| tree.push(leaf, full));
+        self.unflushed.append(&mut self.effects);
         self.dirty = true;
         Ok(())
     }
@@ -136,25 +124,15 @@ impl Engine {
         self.pending.unflushed.iter().any(waits)
     }
 
-    /// Renders, seals and appends everything accepted. Gives the number of entries that reached the segment.
-    pub(super) fn write(&mut self) -> Result<usize, StepError> {
-        let mut written = 0;
+    /// Renders, seals and appends everything accepted.
+    pub(super) fn write(&mut self) -> Result<(), StepError> {
         while !(self.waiting.is_empty() && self.pending.ready.is_empty()) {
             self.render()?;
             // Dying here loses nothing that was promised: admitted requests stand in the journal, and who
             // waits for an event's durability has not been told.
-            self.appender.append(&self.pending.ready)?;
-            // The lines are in the file. Dying here: recovery finds them behind the last checkpoint and
-            // adds them to the tree exactly as the next lines do.
-            for ready in self.pending.ready.drain(..) {
-                self.tree
-                    .push(leaf_hash(&ready.line), &mut self.pending.tiles);
-                written += 1;
-            }
-            self.pending.unflushed.append(&mut self.pending.effects);
-            self.pending.dirty = true;
+            self.pending.append(&mut self.appender, &mut self.tree)?;
         }
-        Ok(written)
+        Ok(())
     }
 
     fn render(&mut self) -> Result<(), StepError> {
@@ -164,7 +142,10 @@ impl Engine {
             };
             let behind = u64::try_from(self.pending.ready.len()).unwrap_or(0);
             let seq = self.appender.next() + behind;
-            let ready = render(work, seq, &self.sealer)?;
+            let renderer = &mut self.renderer;
+            self.pending
+                .ready
+                .add(|out| renderer.line(work, seq, out))?;
             let Some(work) = self.waiting.pop_front() else {
                 break;
             };
@@ -172,7 +153,6 @@ impl Engine {
                 Work::Request { place, .. } | Work::Abandoned { place, .. } => (place, None),
                 Work::Event { durable, .. } => (None, durable),
             };
-            self.pending.ready.push(ready);
             self.pending.effects.push(Effect {
                 entry: EntryId(seq),
                 place,
@@ -207,9 +187,10 @@ impl Engine {
     /// Signs the log as it stands. Call after [`Engine::flush`].
     pub(super) fn checkpoint(&mut self, now: Timestamp, closing: bool) -> Result<(), StepError> {
         self.flush()?;
-        tiles::write_full(&self.folder.tiles(), &self.pending.tiles)?;
+        tiles::write_full(&self.folder.tiles(), &self.pending.tiles, self.tiles_at)?;
         self.pending.tiles.clear();
         tiles::write_unfinished(&self.folder.tiles(), &self.tree)?;
+        self.tiles_at = Some(self.tree.size());
         // Lines are durable and tiles in place. Dying here: the old checkpoint is still true of a prefix.
         // Signing first could promise an entry that a power cut takes back (and a log that shrank is a forged log).
         let size = self.tree.size();
@@ -235,55 +216,4 @@ impl Engine {
     fn remember(&self, note: &str) -> io::Result<()> {
         disk::append(&self.folder.history(), format!("{note}\n").as_bytes())
     }
-}
-
-/// The line of a request's entry, for measurements; nothing is appended.
-pub(super) fn line_of(
-    entry: Box<RequestEntry>,
-    seq: u64,
-    sealer: &Sealer,
-) -> Result<Vec<u8>, KeyringError> {
-    let work = Work::Request { entry, place: None };
-    render(&work, seq, sealer).map(|ready| ready.line)
-}
-
-/// One line: number, time, clear fields, sealed fields.
-fn render(work: &Work, seq: u64, sealer: &Sealer) -> Result<Ready, KeyringError> {
-    let mut clear = Fields::new();
-    let mut personal = Fields::new();
-    let time = match work {
-        Work::Request { entry, .. } => entry.ended,
-        Work::Event { event, .. } => event.at(),
-        Work::Abandoned { now, .. } => *now,
-    };
-    clear.number("seq", seq);
-    clear.text("time", &time.to_string(), 64);
-    clear.number("portcullis.audit.schema", SCHEMA);
-    let name = match work {
-        Work::Request { entry, .. } => {
-            entry.write(&mut clear, &mut personal);
-            key_name(entry.subject(), entry.received)
-        }
-        Work::Event { event, .. } => {
-            event.write(&mut clear, &mut personal);
-            key_name(event.subject(), event.at())
-        }
-        Work::Abandoned {
-            admitted, reason, ..
-        } => {
-            admitted.write(*reason, &mut clear, &mut personal);
-            let subject = admitted.principal.as_deref().map(PrincipalId::new);
-            key_name(subject.as_ref(), admitted.received())
-        }
-    };
-    clear.also_cut(personal.cut());
-    if !personal.is_empty() {
-        let sealed = sealer.seal(&name, seq, &personal.finish())?;
-        clear.text("sealed.key", &name, super::line::SHORT);
-        clear.text("sealed", &sealed, LINE_LIMIT);
-    }
-    Ok(Ready {
-        line: clear.finish(),
-        time,
-    })
 }

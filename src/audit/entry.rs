@@ -4,12 +4,20 @@
 //! a field here, so none can be recorded by mistake.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::line::{Fields, LONG, SHORT};
-use crate::base::{PolicyId, PrincipalId, Reason, RequestId, RouteName, SessionId, Timestamp};
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method};
+
+use super::line::{Fields, Fragment, LONG, SHORT};
+use super::render::Portrait;
+use crate::base::{
+    Host, PolicyId, PrincipalId, Reason, RequestId, RouteName, SessionId, Timestamp,
+};
 
 /// Who asked, as far as it was proven.
 #[derive(Debug, Clone)]
@@ -24,6 +32,20 @@ pub(crate) struct Who {
     pub(crate) session: Option<SessionId>,
     /// How it was proven: `password`, `totp`, `recovery-code`.
     pub(crate) methods: Vec<&'static str>,
+}
+
+/// Who asked, shared with whoever proved it: told in full only when the writer has not told of them a moment ago.
+pub(crate) trait Person: fmt::Debug + Send + Sync {
+    fn id(&self) -> &PrincipalId;
+    fn session(&self) -> Option<&SessionId>;
+    fn who(&self) -> Who;
+}
+
+/// Which configuration and policies were in force, by their hashes; empty where there were none.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Revision {
+    pub(crate) config: Box<str>,
+    pub(crate) policies: Box<str>,
 }
 
 /// What the policies said.
@@ -61,27 +83,74 @@ impl AnsweredBy {
     }
 }
 
-/// A path or query as the route wants it recorded.
+/// A path or query as the route wants it recorded. It shares the bytes of the request.
 #[derive(Debug, Clone)]
 pub(crate) struct Told {
-    pub(crate) text: String,
+    text: Text,
+    /// As many bytes of it are kept, in whole characters.
+    most: usize,
     /// `true`: personal on this route, goes into the sealed field.
-    pub(crate) sealed: bool,
+    sealed: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Text {
+    PathOf(PathAndQuery),
+    QueryOf(PathAndQuery),
+    Own(Cow<'static, str>),
 }
 
 impl Told {
-    pub(crate) fn clear(text: impl Into<String>) -> Self {
+    const fn new(text: Text) -> Self {
         Self {
-            text: text.into(),
+            text,
+            most: usize::MAX,
             sealed: false,
         }
     }
 
-    pub(crate) fn sealed(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            sealed: true,
-        }
+    /// The path of `target`, in clear.
+    pub(crate) fn path_of(target: &PathAndQuery) -> Self {
+        Self::new(Text::PathOf(target.clone()))
+    }
+
+    /// The query of `target`, in clear.
+    pub(crate) fn query_of(target: &PathAndQuery) -> Self {
+        Self::new(Text::QueryOf(target.clone()))
+    }
+
+    /// Other words, in clear.
+    pub(crate) fn as_if(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Text::Own(text.into()))
+    }
+
+    /// No more than the first `most` bytes.
+    #[must_use]
+    pub(crate) const fn beginning(mut self, most: usize) -> Self {
+        self.most = most;
+        self
+    }
+
+    /// All of it, for everybody to read or not.
+    pub(crate) const fn whole(&mut self, sealed: bool) {
+        self.most = usize::MAX;
+        self.sealed = sealed;
+    }
+
+    #[must_use]
+    pub(crate) const fn sealed(mut self, sealed: bool) -> Self {
+        self.sealed = sealed;
+        self
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        let text = match &self.text {
+            Text::PathOf(target) => target.path(),
+            Text::QueryOf(target) => target.query().unwrap_or_default(),
+            Text::Own(text) => text,
+        };
+        text.get(..text.floor_char_boundary(self.most))
+            .unwrap_or_default()
     }
 }
 
@@ -93,7 +162,7 @@ pub(crate) struct Probe {
     pub(crate) device: bool,
 }
 
-/// Everything about one ended request; one per request.
+/// Everything about one ended request; one per request. What it names it shares: making it copies no text.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestEntry {
     pub(crate) id: RequestId,
@@ -107,77 +176,91 @@ pub(crate) struct RequestEntry {
     /// The connection's address; personal, sealed.
     pub(crate) peer: IpAddr,
     pub(crate) tls: Option<(&'static str, &'static str)>,
-    pub(crate) who: Option<Who>,
-    pub(crate) host: Option<String>,
+    pub(crate) who: Option<Arc<dyn Person>>,
+    pub(crate) host: Option<Host>,
     pub(crate) route: Option<RouteName>,
-    pub(crate) method: String,
+    /// `None` when no request could be read.
+    pub(crate) method: Option<Method>,
     /// `"1.1"`, `"2"`.
     pub(crate) protocol: &'static str,
     pub(crate) path: Option<Told>,
     pub(crate) query: Option<Told>,
-    /// Personal, sealed.
-    pub(crate) user_agent: Option<String>,
+    /// Personal, sealed; left out when it is no visible ASCII.
+    pub(crate) user_agent: Option<HeaderValue>,
     pub(crate) verdict: Verdict,
-    pub(crate) policies: Vec<PolicyId>,
+    pub(crate) policies: Arc<[PolicyId]>,
     pub(crate) reason: Reason,
     pub(crate) probe: Option<Probe>,
     pub(crate) answered_by: AnsweredBy,
     /// Name of the upstream and the target that was used.
-    pub(crate) upstream: Option<(String, String)>,
+    pub(crate) upstream: Option<(Arc<str>, Arc<str>)>,
     /// `0` when no response was begun.
     pub(crate) status: u16,
     pub(crate) request_bytes: u64,
     pub(crate) response_bytes: u64,
-    pub(crate) config_hash: Arc<str>,
-    pub(crate) policy_hash: Arc<str>,
+    pub(crate) revision: Arc<Revision>,
 }
 
 impl RequestEntry {
-    /// Writes the clear and the personal half.
-    pub(super) fn write(&self, clear: &mut Fields, personal: &mut Fields) {
-        clear.text("event.name", "http.request", SHORT);
-        clear.text("portcullis.request.id", &self.id.to_string(), SHORT);
-        write_who(self.who.as_ref(), clear, personal);
-        personal.text("client.address", &self.client.to_string(), SHORT);
-        personal.text("network.peer.address", &self.peer.to_string(), SHORT);
-        personal.text_if("user_agent.original", self.user_agent.as_deref(), SHORT);
+    /// Writes the clear and the personal half. What they say of the person and of what was in force is spelt already.
+    pub(super) fn write(
+        &self,
+        (portrait, in_force): (Option<&Portrait>, &Fragment),
+        clear: &mut Fields<'_>,
+        personal: &mut Fields<'_>,
+    ) {
+        clear.word("event.name", "http.request");
+        clear.request("portcullis.request.id", self.id);
+        if let Some(portrait) = portrait {
+            clear.splice(&portrait.clear);
+            personal.splice(&portrait.personal);
+        }
+        personal.address("client.address", self.client);
+        personal.address("network.peer.address", self.peer);
+        let user_agent = self.user_agent.as_ref();
+        let user_agent = user_agent.and_then(|agent| agent.to_str().ok());
+        personal.text_if("user_agent.original", user_agent, SHORT);
         if let Some((version, cipher)) = self.tls {
-            clear.text("tls.protocol.version", version, SHORT);
-            clear.text("tls.cipher", cipher, SHORT);
+            clear.word("tls.protocol.version", version);
+            clear.word("tls.cipher", cipher);
         }
         self.write_message(clear, personal);
-        self.write_outcome(clear);
+        self.write_outcome(clear, in_force);
         self.write_times(clear);
     }
 
-    fn write_message(&self, clear: &mut Fields, personal: &mut Fields) {
-        clear.text("network.protocol.version", self.protocol, SHORT);
-        clear.text_if("server.address", self.host.as_deref(), SHORT);
+    fn write_message(&self, clear: &mut Fields<'_>, personal: &mut Fields<'_>) {
+        clear.word("network.protocol.version", self.protocol);
+        clear.text_if(
+            "server.address",
+            self.host.as_ref().map(Host::as_str),
+            SHORT,
+        );
         clear.text_if(
             "http.route",
             self.route.as_ref().map(RouteName::as_str),
             SHORT,
         );
-        clear.text("http.request.method", &self.method, SHORT);
+        let method = self.method.as_ref().map_or("", Method::as_str);
+        clear.text("http.request.method", method, SHORT);
         for (name, told) in [("url.path", &self.path), ("url.query", &self.query)] {
             if let Some(told) = told {
-                let half = if told.sealed {
-                    &mut *personal
+                if told.sealed {
+                    personal.text(name, told.text(), LONG);
                 } else {
-                    &mut *clear
-                };
-                half.text(name, &told.text, LONG);
+                    clear.text(name, told.text(), LONG);
+                }
             }
         }
     }
 
-    fn write_outcome(&self, clear: &mut Fields) {
+    fn write_outcome(&self, clear: &mut Fields<'_>, in_force: &Fragment) {
         if self.status != 0 {
             clear.number("http.response.status_code", u64::from(self.status));
         }
-        clear.text("portcullis.decision", self.verdict.code(), SHORT);
-        clear.text("portcullis.reason", self.reason.code(), SHORT);
-        clear.text("portcullis.answered_by", self.answered_by.code(), SHORT);
+        clear.word("portcullis.decision", self.verdict.code());
+        clear.word("portcullis.reason", self.reason.code());
+        clear.word("portcullis.answered_by", self.answered_by.code());
         if !self.policies.is_empty() {
             clear.list(
                 "security_rule.name",
@@ -185,13 +268,7 @@ impl RequestEntry {
                 LONG,
             );
         }
-        if !self.policy_hash.is_empty() {
-            let ruleset = format!("policies@{}", self.policy_hash);
-            clear.text("security_rule.ruleset.name", &ruleset, SHORT);
-        }
-        if !self.config_hash.is_empty() {
-            clear.text("portcullis.config.hash", &self.config_hash, SHORT);
-        }
+        clear.splice(in_force);
         if let Some(probe) = self.probe {
             clear.flag("portcullis.probe.step_up", probe.step_up);
             clear.flag("portcullis.probe.grant", probe.grant);
@@ -203,8 +280,8 @@ impl RequestEntry {
         }
     }
 
-    fn write_times(&self, clear: &mut Fields) {
-        clear.text("portcullis.received", &self.received.to_string(), SHORT);
+    fn write_times(&self, clear: &mut Fields<'_>) {
+        clear.time("portcullis.received", self.received);
         clear.millis("duration_ms", self.ended.since(self.received));
         if let Some(at) = self.decided {
             clear.millis("portcullis.decided_ms", at.since(self.received));
@@ -215,14 +292,21 @@ impl RequestEntry {
         clear.number("http.request.body.size", self.request_bytes);
         clear.number("http.response.body.size", self.response_bytes);
     }
+}
 
-    /// Whose key seals the personal half; `None` for the anonymous.
-    pub(super) fn subject(&self) -> Option<&PrincipalId> {
-        self.who.as_ref().map(|who| &who.id)
+impl Revision {
+    pub(super) fn write(&self, clear: &mut Fields<'_>) {
+        if !self.policies.is_empty() {
+            let ruleset = format!("policies@{}", self.policies);
+            clear.text("security_rule.ruleset.name", &ruleset, SHORT);
+        }
+        if !self.config.is_empty() {
+            clear.text("portcullis.config.hash", &self.config, SHORT);
+        }
     }
 }
 
-pub(super) fn write_who(who: Option<&Who>, clear: &mut Fields, personal: &mut Fields) {
+pub(super) fn write_who(who: Option<&Who>, clear: &mut Fields<'_>, personal: &mut Fields<'_>) {
     let Some(who) = who else { return };
     clear.text("user.id", who.id.as_str(), SHORT);
     if !who.email.is_empty() {

@@ -239,10 +239,10 @@ impl SecurityEvent {
         }
     }
 
-    pub(super) fn write(&self, clear: &mut Fields, personal: &mut Fields) {
+    pub(super) fn write(&self, clear: &mut Fields<'_>, personal: &mut Fields<'_>) {
         clear.text("event.name", self.action.code(), SHORT);
         if let Some(id) = self.request {
-            clear.text("portcullis.request.id", &id.to_string(), SHORT);
+            clear.request("portcullis.request.id", id);
         }
         write_who(self.about.as_ref(), clear, personal);
         match &self.by {
@@ -266,13 +266,14 @@ impl SecurityEvent {
         clear.text_if("portcullis.reason", self.reason.map(Reason::code), SHORT);
         personal.text_if("portcullis.claimed_name", self.claimed.as_deref(), SHORT);
         if let Some(address) = self.client {
-            personal.text("client.address", &address.to_string(), SHORT);
+            personal.address("client.address", address);
         }
         personal.text_if("user_agent.original", self.user_agent.as_deref(), SHORT);
-        for (half, facts) in [(clear, &self.details), (personal, &self.personal)] {
-            for (name, value) in facts.iter().take(16) {
-                half.text(name, value, SHORT);
-            }
+        for (name, value) in self.details.iter().take(16) {
+            clear.text(name, value, SHORT);
+        }
+        for (name, value) in self.personal.iter().take(16) {
+            personal.text(name, value, SHORT);
         }
     }
 }

@@ -1,17 +1,17 @@
 //! The admission journal: before a request leaves for its upstream, a record of it is with the kernel.
 //!
-//! One write in the caller's own thread; `kill -9` cannot take it back. A file is deleted as soon as every
-//! admission in it has its entry flushed to disk; an admission that stays open long is carried to a newer
-//! file, so that personal data (addresses, paths) stands here for minutes, never longer than its request.
+//! Admissions of one turn of the scheduler leave in one write, in the thread of whoever comes first after it;
+//! `kill -9` cannot take back what was written. A file is deleted as soon as every admission in it has its entry
+//! flushed to disk; an admission that stays open long is carried to a newer file, so that personal data (addresses,
+//! paths) stands here for minutes, never longer than its request.
 
-use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -19,6 +19,8 @@ use parking_lot::Mutex;
 use super::admitted::{Admitted, encode, encode_again, next_payload};
 use super::disk;
 use super::entry::Admission;
+use super::lane::{self, Lanes};
+use super::ledger::{FileState, Ledger, Place};
 use crate::base::Timestamp;
 
 /// Format name at the head of a file, followed by the number of entries in the log when it was created.
@@ -30,20 +32,35 @@ const FILE_BYTES: u64 = 4 << 20;
 const FILE_AGE: Duration = Duration::from_secs(30);
 /// what is still open in it after this long moves to a newer one.
 const CARRY_AGE: Duration = Duration::from_mins(5);
-/// Threads that admit at the same time rarely share a file.
-const SHARDS: usize = 8;
+/// Files made ready ahead of their use where syncing them is waited for.
+const SPARES: usize = 2;
+/// A buffer that one turn made larger than this is given back.
+const BUFFER: usize = 256 << 10;
 
-/// Where an admission stands in the journal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Place {
-    file: u64,
-    record: u32,
+/// The admissions that leave in one write, and what became of it: the place of the first of them.
+#[derive(Debug, Default)]
+struct Turn {
+    outcome: OnceLock<Result<(Place, Arc<File>), io::ErrorKind>>,
 }
 
+/// An admission among those of its turn. It is not written before [`Journal::written`] says so.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Ticket {
+    lane: usize,
+    turn: Arc<Turn>,
+    behind: u32,
+}
+
+/// What one thread writes to, and what it has not written.
 #[derive(Debug, Default)]
 struct Shard {
     current: Option<Current>,
+    turn: Arc<Turn>,
     buffer: Vec<u8>,
+    records: u32,
+    /// When the newest of them came.
+    now: Option<Timestamp>,
 }
 
 /// The file that a shard writes to.
@@ -55,62 +72,36 @@ struct Current {
     records: u32,
 }
 
-/// What the writer knows about a file.
-#[derive(Debug)]
-struct FileState {
-    path: PathBuf,
-    created: Timestamp,
-    /// Number of records, once the file takes no more.
-    closed: Option<u32>,
-    done: Vec<bool>,
-    count: u32,
-}
-
-#[derive(Debug, Default)]
-struct Ledger {
-    files: BTreeMap<u64, FileState>,
-    /// Admissions that were carried: old place to new.
-    moved: HashMap<Place, Place>,
-}
-
 /// All journal files of a running log.
 #[derive(Debug)]
 pub(super) struct Journal {
     folder: PathBuf,
-    shards: Vec<Mutex<Shard>>,
+    shards: Lanes<Shard>,
     ledger: Mutex<Ledger>,
     next_number: AtomicU64,
     /// Entries in the log now; entries of admissions yet to come lie behind it.
     log_size: AtomicU64,
-    /// `power`: the name of a new file must survive as well.
-    durable_names: bool,
-}
-
-thread_local! {
-    static SHARD: Cell<Option<usize>> = const { Cell::new(None) };
-}
-static NEXT_SHARD: AtomicUsize = AtomicUsize::new(0);
-
-fn own_shard() -> usize {
-    SHARD.with(|shard| {
-        shard.get().unwrap_or_else(|| {
-            let number = NEXT_SHARD.fetch_add(1, Ordering::Relaxed) % SHARDS;
-            shard.set(Some(number));
-            number
-        })
-    })
+    /// `power`: the name of a new file must survive as well, and syncing it must be quick.
+    synced: bool,
+    /// Ready to take over, oldest first.
+    spares: Mutex<VecDeque<(PathBuf, Current)>>,
+    #[cfg(test)]
+    pub(super) writes: AtomicU64,
 }
 
 impl Journal {
     /// A journal in an empty `folder`; recovery has dealt with what was there.
-    pub(super) fn open(folder: PathBuf, first_number: u64, durable_names: bool) -> Self {
+    pub(super) fn open(folder: PathBuf, first_number: u64, synced: bool) -> Self {
         Self {
             folder,
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            shards: Lanes::default(),
             ledger: Mutex::default(),
             next_number: AtomicU64::new(first_number),
             log_size: AtomicU64::new(0),
-            durable_names,
+            synced,
+            spares: Mutex::default(),
+            #[cfg(test)]
+            writes: AtomicU64::new(0),
         }
     }
 
@@ -118,75 +109,136 @@ impl Journal {
         self.log_size.store(entries, Ordering::Release);
     }
 
-    /// Writes the record of `admission`. When this returns the kernel has it; the file is given back for
-    /// those who wait for the disk too.
-    pub(super) fn admit(&self, admission: &Admission<'_>) -> io::Result<(Place, Arc<File>)> {
-        self.append(admission.received, |buffer| encode(buffer, admission))
+    /// Adds the record of `admission` to those of this thread's turn.
+    pub(super) fn gather(&self, admission: &Admission<'_>) -> Ticket {
+        self.add(admission.received, |buffer| encode(buffer, admission))
     }
 
-    fn append(
-        &self,
-        now: Timestamp,
-        fill: impl FnOnce(&mut Vec<u8>),
-    ) -> io::Result<(Place, Arc<File>)> {
-        let Some(shard) = self.shards.get(own_shard()) else {
-            return Err(io::ErrorKind::NotFound.into());
-        };
-        let mut shard = shard.lock();
-        let Shard { current, buffer } = &mut *shard;
-        let target = match current {
-            Some(target) => target,
-            None => current.insert(self.create(now)?),
-        };
-        buffer.clear();
-        fill(buffer);
-        // Dying in here leaves a torn record, which recovery does not read: the request has not left yet.
-        // A failed write is overwritten by the next record, because `length` did not move.
-        target.file.write_all_at(buffer, target.length)?;
+    fn add(&self, now: Timestamp, fill: impl FnOnce(&mut Vec<u8>)) -> Ticket {
+        let lane = lane::own();
+        let mut shard = self.shards.at(lane).lock();
+        fill(&mut shard.buffer);
+        shard.now = Some(now);
+        let behind = shard.records;
+        shard.records += 1;
+        Ticket {
+            lane,
+            turn: Arc::clone(&shard.turn),
+            behind,
+        }
+    }
+
+    /// Where the record stands. When this returns the kernel has it; the file is given back for those who wait for
+    /// the disk too. Whoever of a turn asks first writes for all of them.
+    pub(super) fn written(&self, ticket: &Ticket) -> Result<(Place, Arc<File>), io::ErrorKind> {
+        let outcome = &ticket.turn.outcome;
+        if outcome.get().is_none() {
+            let mut shard = self.shards.at(ticket.lane).lock();
+            // Another thread may have been faster. A turn without an outcome is the present one of its shard.
+            if outcome.get().is_none() {
+                self.end_turn(&mut shard);
+            }
+        }
+        let (first, file) = outcome
+            .get()
+            .cloned()
+            .unwrap_or(Err(io::ErrorKind::Interrupted))?;
         let place = Place {
+            file: first.file,
+            record: first.record + ticket.behind,
+        };
+        Ok((place, file))
+    }
+
+    fn end_turn(&self, shard: &mut Shard) {
+        let written = self.write(shard).map_err(|why| why.kind());
+        shard.buffer.clear();
+        shard.buffer.shrink_to(BUFFER);
+        shard.records = 0;
+        let turn = std::mem::take(&mut shard.turn);
+        // Set once: only here, with the shard held.
+        turn.outcome.set(written).ok();
+    }
+
+    fn write(&self, shard: &mut Shard) -> io::Result<(Place, Arc<File>)> {
+        let target = match &mut shard.current {
+            Some(target) => target,
+            none => none.insert(self.open_next(shard.now.unwrap_or(Timestamp::EPOCH))?),
+        };
+        #[cfg(test)]
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        // Dying in here leaves a torn record, which recovery does not read, behind whole ones, which become
+        // interrupted: none of their requests has left yet.
+        // What a failed write left is overwritten by the next, because `length` did not move.
+        target.file.write_all_at(&shard.buffer, target.length)?;
+        let first = Place {
             file: target.number,
             record: target.records,
         };
         let file = Arc::clone(&target.file);
-        target.length += u64::try_from(buffer.len()).unwrap_or(0);
-        target.records += 1;
+        target.length += u64::try_from(shard.buffer.len()).unwrap_or(0);
+        target.records += shard.records;
         if target.length >= FILE_BYTES {
-            self.close(current);
+            self.close(&mut shard.current);
         }
-        Ok((place, file))
+        Ok((first, file))
     }
 
-    fn create(&self, now: Timestamp) -> io::Result<Current> {
+    /// The next file to write to: one that is ready, else a new one.
+    fn open_next(&self, now: Timestamp) -> io::Result<Current> {
+        let ready = self.spares.lock().pop_front();
+        let (path, file) = match ready {
+            Some(ready) => ready,
+            None => self.create(|_| Ok(()))?,
+        };
+        let state = FileState::new(path, now);
+        self.ledger.lock().files.insert(file.number, state);
+        Ok(file)
+    }
+
+    /// Makes the next files ready where admissions wait for the disk: their names and blocks are there already, so that
+    /// syncing an admission writes its data and nothing else, and no worker waits for a folder.
+    pub(super) fn prepare(&self) -> io::Result<()> {
+        while self.synced && self.spares.lock().len() < SPARES {
+            let spare = self.create(|file| {
+                let zeros = vec![0; BUFFER];
+                let mut length = HEAD;
+                // The last turn of a file may reach beyond its end.
+                while length < FILE_BYTES + HEAD + BUFFER as u64 {
+                    file.write_all_at(&zeros, length)?;
+                    length += BUFFER as u64;
+                }
+                file.sync_all()
+            })?;
+            self.spares.lock().push_back(spare);
+        }
+        Ok(())
+    }
+
+    /// A file without records. An older number of entries in its head than need be is no harm: it says behind which
+    /// entry none of its admissions is told of yet.
+    fn create(&self, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Result<(PathBuf, Current)> {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let path = self.folder.join(format!("{number:020}.admit"));
         let file = disk::create_file(&path)?;
-        if let Err(why) = self.write_head(&file) {
+        if let Err(why) = self.write_head(&file).and_then(|()| fill(&file)) {
             disk::remove(&path)?;
             return Err(why);
         }
-        self.ledger.lock().files.insert(
-            number,
-            FileState {
-                path,
-                created: now,
-                closed: None,
-                done: Vec::new(),
-                count: 0,
-            },
-        );
-        Ok(Current {
+        let file = Current {
             number,
             file: Arc::new(file),
             length: HEAD,
             records: 0,
-        })
+        };
+        Ok((path, file))
     }
 
     fn write_head(&self, file: &File) -> io::Result<()> {
         let mut head = MAGIC.to_vec();
         head.extend_from_slice(&self.log_size.load(Ordering::Acquire).to_be_bytes());
         file.write_all_at(&head, 0)?;
-        if self.durable_names {
+        if self.synced {
             disk::sync_dir(&self.folder)?;
         }
         Ok(())
@@ -205,11 +257,7 @@ impl Journal {
     pub(super) fn settle(&self, places: impl IntoIterator<Item = Place>) -> io::Result<()> {
         let mut ledger = self.ledger.lock();
         for place in places {
-            let mut place = place;
-            while let Some(newer) = ledger.moved.remove(&place) {
-                place = newer;
-            }
-            ledger.mark(place);
+            ledger.settle(place);
         }
         ledger.sweep()
     }
@@ -231,14 +279,17 @@ impl Journal {
 
     /// Closes every file and deletes those without open admissions: the end of an orderly run.
     pub(super) fn finish(&self) -> io::Result<()> {
-        for shard in &self.shards {
+        for shard in self.shards.iter() {
             self.close(&mut shard.lock().current);
+        }
+        for (path, _unused) in self.spares.lock().drain(..) {
+            disk::remove(&path)?;
         }
         self.ledger.lock().sweep()
     }
 
     fn close_older_than(&self, now: Timestamp, age: Duration) {
-        for shard in &self.shards {
+        for shard in self.shards.iter() {
             let mut shard = shard.lock();
             let number = shard.current.as_ref().map(|current| current.number);
             let created = number.and_then(|number| {
@@ -261,71 +312,26 @@ impl Journal {
             if self.ledger.lock().is_done(old) {
                 continue;
             }
-            let (new, file) = self.append(now, |buffer| encode_again(buffer, payload))?;
-            if self.durable_names {
+            let ticket = self.add(now, |buffer| encode_again(buffer, payload));
+            let (new, file) = self.written(&ticket)?;
+            if self.synced {
                 file.sync_data()?;
             }
             // The admission stands in both files now. Dying here is harmless: recovery counts ids, not records.
-            let mut ledger = self.ledger.lock();
-            ledger.moved.insert(old, new);
-            ledger.mark(old);
+            self.ledger.lock().carried(old, new);
         }
         Ok(())
     }
 
     /// Reads one admission back.
     pub(super) fn read(&self, place: Place) -> Option<Admitted> {
-        let mut place = place;
         let ledger = self.ledger.lock();
-        while let Some(newer) = ledger.moved.get(&place) {
-            place = *newer;
-        }
+        let place = ledger.now_at(place);
         let path = ledger.files.get(&place.file)?.path.clone();
         drop(ledger);
         let bytes = std::fs::read(path).ok()?;
         let record = usize::try_from(place.record).ok()?;
         payloads(&bytes).nth(record).and_then(Admitted::decode)
-    }
-}
-
-impl Ledger {
-    fn mark(&mut self, place: Place) {
-        let Some(state) = self.files.get_mut(&place.file) else {
-            return;
-        };
-        let record = usize::try_from(place.record).unwrap_or(usize::MAX);
-        if state.done.len() <= record {
-            state.done.resize(record + 1, false);
-        }
-        if let Some(done) = state.done.get_mut(record)
-            && !*done
-        {
-            *done = true;
-            state.count += 1;
-        }
-    }
-
-    fn is_done(&self, place: Place) -> bool {
-        let record = usize::try_from(place.record).unwrap_or(usize::MAX);
-        self.files
-            .get(&place.file)
-            .is_none_or(|state| state.done.get(record).copied().unwrap_or(false))
-    }
-
-    fn sweep(&mut self) -> io::Result<()> {
-        let over: Vec<u64> = self
-            .files
-            .iter()
-            .filter(|(_, state)| state.closed == Some(state.count))
-            .map(|(number, _)| *number)
-            .collect();
-        for number in over {
-            if let Some(state) = self.files.get(&number) {
-                disk::remove(&state.path)?;
-            }
-            self.files.remove(&number);
-        }
-        Ok(())
     }
 }
 

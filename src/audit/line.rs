@@ -3,7 +3,13 @@
 //! A line is never refused because of what a stranger sent: long values are cut and named in
 //! `portcullis.truncated`. It never holds a raw control character, so one entry is one line everywhere.
 
+use std::io::Write as _;
+use std::net::IpAddr;
 use std::time::Duration;
+
+use data_encoding::BASE64;
+
+use crate::base::{RequestId, Timestamp};
 
 /// An entry longer than this has no place in an entry bundle (C2SP tlog-tiles: 16-bit length).
 pub(crate) const LINE_LIMIT: usize = 65_535;
@@ -12,56 +18,81 @@ pub(crate) const LINE_LIMIT: usize = 65_535;
 pub(super) const SHORT: usize = 1_024;
 /// Room for a path, a query or a list.
 pub(super) const LONG: usize = 8_192;
-/// Most lines are shorter than this.
-const USUAL: usize = 2_048;
 /// Marks the end of a value that was cut.
 const CUT: &str = "\u{2026}";
 
-/// A JSON object under construction: names are ours, values may come from anybody.
+/// A JSON object under construction, behind whatever `out` holds: names are ours, values may come from anybody.
 #[derive(Debug)]
-pub(super) struct Fields {
-    out: Vec<u8>,
+pub(super) struct Fields<'a> {
+    out: &'a mut Vec<u8>,
+    empty: bool,
     cut: Vec<&'static str>,
 }
 
-impl Fields {
-    pub(super) fn new() -> Self {
-        let mut out = Vec::with_capacity(USUAL);
+/// Members that stand in many objects, spelt once.
+#[derive(Debug, Default)]
+pub(super) struct Fragment {
+    /// Each with a comma before it.
+    members: Vec<u8>,
+    cut: Vec<&'static str>,
+}
+
+impl Fragment {
+    /// The members that `fill` writes.
+    pub(super) fn of(fill: impl FnOnce(&mut Fields<'_>)) -> Self {
+        let mut members = Vec::new();
+        let mut fields = Fields {
+            out: &mut members,
+            empty: false,
+            cut: Vec::new(),
+        };
+        fill(&mut fields);
+        let cut = fields.cut;
+        Self { members, cut }
+    }
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn begin(out: &'a mut Vec<u8>) -> Self {
         out.push(b'{');
         Self {
             out,
+            empty: true,
             cut: Vec::new(),
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.out.len() == 1
+    pub(super) const fn is_empty(&self) -> bool {
+        self.empty
     }
 
-    /// Which fields were cut so far.
-    pub(super) fn cut(&self) -> &[&'static str] {
-        &self.cut
-    }
-
-    /// Names `fields` of another object as cut too.
-    pub(super) fn also_cut(&mut self, fields: &[&'static str]) {
-        self.cut.extend_from_slice(fields);
+    /// Adds members that were spelt before.
+    pub(super) fn splice(&mut self, fragment: &Fragment) {
+        if let Some((_comma, rest)) = fragment.members.split_first() {
+            if !self.empty {
+                self.out.push(b',');
+            }
+            self.out.extend_from_slice(rest);
+            self.empty = false;
+            self.cut.extend_from_slice(&fragment.cut);
+        }
     }
 
     /// Names are written in this program and hold nothing that JSON escapes.
+    #[inline]
     fn name(&mut self, name: &'static str) {
-        if self.out.len() > 1 {
-            self.out.push(b',');
-        }
-        self.out.push(b'"');
+        let before: &[u8] = if self.empty { b"\"" } else { b",\"" };
+        self.empty = false;
+        self.out.extend_from_slice(before);
         self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b"\":");
     }
 
     /// Writes `value` in at most `room` escaped bytes.
+    #[inline]
     pub(super) fn text(&mut self, name: &'static str, value: &str, room: usize) {
         self.name(name);
-        if escape_into(&mut self.out, value, room) {
+        if escape_into(self.out, value, room) {
             self.cut.push(name);
         }
     }
@@ -72,9 +103,65 @@ impl Fields {
         }
     }
 
+    /// Writes a word of this program's own: short, and nothing in it that JSON escapes.
+    #[inline]
+    pub(super) fn word(&mut self, name: &'static str, value: &str) {
+        self.name(name);
+        self.out.push(b'"');
+        self.out.extend_from_slice(value.as_bytes());
+        self.out.push(b'"');
+    }
+
+    #[inline]
+    pub(super) fn request(&mut self, name: &'static str, value: RequestId) {
+        self.name(name);
+        self.out.push(b'"');
+        self.out.extend_from_slice(&value.text());
+        self.out.push(b'"');
+    }
+
+    #[inline]
+    pub(super) fn time(&mut self, name: &'static str, value: Timestamp) {
+        self.name(name);
+        self.out.push(b'"');
+        value.append_to(self.out);
+        self.out.push(b'"');
+    }
+
+    pub(super) fn address(&mut self, name: &'static str, value: IpAddr) {
+        self.name(name);
+        self.out.push(b'"');
+        match value {
+            IpAddr::V4(address) => {
+                for (byte, dot) in address.octets().into_iter().zip([false, true, true, true]) {
+                    if dot {
+                        self.out.push(b'.');
+                    }
+                    digits_into(self.out, u64::from(byte), 1);
+                }
+            }
+            // Writing to memory does not fail.
+            IpAddr::V6(address) => drop(write!(self.out, "{address}")),
+        }
+        self.out.push(b'"');
+    }
+
+    /// Base 64 of `value` (RFC 4648 section 4).
+    pub(super) fn base64(&mut self, name: &'static str, value: &[u8]) {
+        self.name(name);
+        self.out.push(b'"');
+        let start = self.out.len();
+        self.out.resize(start + BASE64.encode_len(value.len()), 0);
+        if let Some(room) = self.out.get_mut(start..) {
+            BASE64.encode_mut(value, room);
+        }
+        self.out.push(b'"');
+    }
+
+    #[inline]
     pub(super) fn number(&mut self, name: &'static str, value: u64) {
         self.name(name);
-        digits_into(&mut self.out, value, 1);
+        digits_into(self.out, value, 1);
     }
 
     pub(super) fn flag(&mut self, name: &'static str, value: bool) {
@@ -87,9 +174,9 @@ impl Fields {
     pub(super) fn millis(&mut self, name: &'static str, value: Duration) {
         self.name(name);
         let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
-        digits_into(&mut self.out, micros / 1_000, 1);
+        digits_into(self.out, micros / 1_000, 1);
         self.out.push(b'.');
-        digits_into(&mut self.out, micros % 1_000, 3);
+        digits_into(self.out, micros % 1_000, 3);
     }
 
     /// Writes as many items as fit into `room` escaped bytes together.
@@ -112,7 +199,7 @@ impl Fields {
             if used > 1 {
                 self.out.push(b',');
             }
-            cut |= escape_into(&mut self.out, item.as_ref(), SHORT - 8);
+            cut |= escape_into(self.out, item.as_ref(), SHORT - 8);
         }
         self.out.push(b']');
         if cut {
@@ -120,14 +207,20 @@ impl Fields {
         }
     }
 
-    /// The whole object.
-    pub(super) fn finish(mut self) -> Vec<u8> {
-        if !self.cut.is_empty() {
-            let cut = std::mem::take(&mut self.cut);
+    /// Ends the object. Gives the names of what had to be cut, for the object that tells of it.
+    pub(super) fn finish(self) -> Vec<&'static str> {
+        self.out.push(b'}');
+        self.cut
+    }
+
+    /// Ends the line; what had to be cut here or in `personal` is named in it.
+    pub(super) fn finish_line(mut self, personal: &[&'static str]) {
+        if !self.cut.is_empty() || !personal.is_empty() {
+            let mut cut = std::mem::take(&mut self.cut);
+            cut.extend_from_slice(personal);
             self.list("portcullis.truncated", cut, LONG);
         }
         self.out.push(b'}');
-        self.out
     }
 }
 
@@ -163,17 +256,20 @@ fn escape_into(out: &mut Vec<u8>, value: &str, room: usize) -> bool {
     cut
 }
 
-/// Appends `value` in decimal, with zeros in front up to `least` digits.
-fn digits_into(out: &mut Vec<u8>, value: u64, least: usize) {
-    let start = out.len();
+/// Appends `value` in decimal, with zeros in front up to `least` digits, at most twenty.
+pub(super) fn digits_into(out: &mut Vec<u8>, value: u64, least: usize) {
+    let mut digits = [b'0'; 20];
+    let mut used = 0;
     let mut rest = value;
-    while rest > 0 || out.len() - start < least {
-        out.push(b'0' + u8::try_from(rest % 10).unwrap_or(0));
+    for digit in digits.iter_mut().rev() {
+        if rest == 0 && used >= least {
+            break;
+        }
+        *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
         rest /= 10;
+        used += 1;
     }
-    if let Some(digits) = out.get_mut(start..) {
-        digits.reverse();
-    }
+    out.extend_from_slice(digits.get(digits.len() - used..).unwrap_or_default());
 }
 
 /// How many bytes from the start can stand in a JSON string as they are, eight at a time.
@@ -228,12 +324,18 @@ pub(super) fn is_deceptive(next: char) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Fields, LONG, SHORT};
+    use super::{Fields, Fragment, LONG, SHORT};
+
+    fn line(fill: impl FnOnce(&mut Fields<'_>)) -> String {
+        let mut out = Vec::new();
+        let mut fields = Fields::begin(&mut out);
+        fill(&mut fields);
+        fields.finish_line(&[]);
+        String::from_utf8(out).unwrap()
+    }
 
     fn one(value: &str, room: usize) -> String {
-        let mut fields = Fields::new();
-        fields.text("a", value, room);
-        String::from_utf8(fields.finish()).unwrap()
+        line(|fields| fields.text("a", value, room))
     }
 
     #[test]
@@ -263,12 +365,12 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_json_writes_them() {
-        let mut fields = Fields::new();
-        fields.number("a", 0);
-        fields.number("b", u64::MAX);
-        fields.millis("c", std::time::Duration::from_micros(12_045));
-        fields.millis("d", std::time::Duration::ZERO);
-        let line = String::from_utf8(fields.finish()).unwrap();
+        let line = line(|fields| {
+            fields.number("a", 0);
+            fields.number("b", u64::MAX);
+            fields.millis("c", std::time::Duration::from_micros(12_045));
+            fields.millis("d", std::time::Duration::ZERO);
+        });
         let expected = format!("{{\"a\":0,\"b\":{},\"c\":12.045,\"d\":0.000}}", u64::MAX);
         assert_eq!(line, expected);
     }
@@ -279,6 +381,43 @@ mod tests {
         assert!(line.len() < LONG + 100);
         let back: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(back["portcullis.truncated"][0], "a");
+    }
+
+    #[test]
+    fn a_fragment_reads_as_if_it_were_written_in_its_place() {
+        let fill = |fields: &mut Fields<'_>| {
+            fields.text("a", "x", SHORT);
+            fields.text("b", &"y".repeat(2 * SHORT), SHORT);
+        };
+        let fragment = Fragment::of(fill);
+        let empty = Fragment::of(|_| ());
+        assert_eq!(line(|fields| fields.splice(&fragment)), line(fill));
+        assert_eq!(line(|fields| fields.splice(&empty)), "{}");
+        let behind = line(|fields| {
+            fields.number("n", 1);
+            fields.splice(&empty);
+            fields.splice(&fragment);
+        });
+        let written = line(|fields| {
+            fields.number("n", 1);
+            fill(fields);
+        });
+        assert_eq!(behind, written);
+        assert!(behind.ends_with("\"portcullis.truncated\":[\"b\"]}"));
+    }
+
+    #[test]
+    fn addresses_are_written_as_the_standard_library_does() {
+        for text in [
+            "0.0.0.0",
+            "198.51.100.7",
+            "255.10.0.99",
+            "::1",
+            "2001:db8::7",
+        ] {
+            let line = line(|fields| fields.address("a", text.parse().unwrap()));
+            assert_eq!(line, format!("{{\"a\":\"{text}\"}}"));
+        }
     }
 
     proptest! {

@@ -16,13 +16,12 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::disk::{self, Folder};
-use super::engine::{self, Work};
-use super::entry::RequestEntry;
 use super::event::SecurityEvent;
 use super::group_sync::GroupSync;
 use super::journal::Journal;
 use super::queue::{Shared, Unavailable};
 use super::recover::{self, OpenError, Parts, Recovery};
+use super::render::{Renderer, Work};
 use super::seal::{Keyring, KeyringError, Sealer};
 use super::slot::Slot;
 use super::writer::{self, Pace};
@@ -143,10 +142,11 @@ impl AuditLog {
             sealer: Arc::clone(&sealer),
             signer,
             segment_bytes: options.segment_bytes,
-            durable_names: options.durability == Durability::Power,
+            synced_journal: options.durability == Durability::Power,
         };
         let (engine, recovery) = recover::open(parts, clock.now())?;
         let journal = Arc::clone(&engine.journal);
+        journal.prepare().map_err(failed)?;
         #[cfg(test)]
         let refuse = Arc::clone(&engine.appender.refuse);
         let free = folder.free_bytes().map_err(failed)?;
@@ -186,16 +186,9 @@ impl AuditLog {
         }
     }
 
-    /// The line that the writer would append for `entry`, sealed as entry number `seq`; nothing is written.
-    ///
-    /// # Errors
-    /// The key of the person cannot be had.
-    pub(crate) fn line_of(
-        &self,
-        entry: Box<RequestEntry>,
-        seq: u64,
-    ) -> Result<Vec<u8>, KeyringError> {
-        engine::line_of(entry, seq, &self.sealer)
+    /// What the writer makes lines with, for measurements; it writes none.
+    pub(crate) fn renderer(&self) -> Renderer {
+        Renderer::new(Arc::clone(&self.sealer))
     }
 
     /// Whether an event could be recorded now. Events need no place, so a full queue does not keep them out.

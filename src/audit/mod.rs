@@ -18,11 +18,14 @@ mod group_sync;
 mod headroom;
 mod journal;
 mod keyring;
+mod lane;
+mod ledger;
 mod line;
 pub(crate) mod log;
 mod queue;
 mod record;
 mod recover;
+mod render;
 pub(crate) mod report;
 pub(crate) mod search;
 pub(crate) mod seal;
@@ -33,13 +36,16 @@ pub(crate) mod tree;
 pub(crate) mod verify;
 mod writer;
 
-pub(crate) use entry::{Admission, AnsweredBy, Probe, RequestEntry, Told, Verdict, Who};
+pub(crate) use entry::{
+    Admission, AnsweredBy, Person, Probe, RequestEntry, Revision, Told, Verdict, Who,
+};
 pub(crate) use event::{Action, Actor, SecurityEvent};
 pub(crate) use keyring::StoredKeyring;
 pub(crate) use log::{AuditLog, Durability, OnFailure, Options};
 pub(crate) use queue::Unavailable;
 pub(crate) use record::Record;
 pub(crate) use recover::OpenError;
+pub(crate) use render::Renderer;
 pub(crate) use seal::{KeyringError, Sealer};
 pub(crate) use slot::{Receipt, Slot};
 

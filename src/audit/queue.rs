@@ -1,14 +1,16 @@
 //! The bounded queue between requests and the writer, and the flag that says whether requests may pass.
 //!
-//! Pushing costs no system call while the writer is awake. Places are counted from reservation to disk.
+//! Pushing costs no system call while the writer is awake, and no thread waits for another to push. Places are counted
+//! from reservation to disk.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::engine::Work;
+use super::lane::{self, Lanes};
+use super::render::Work;
 
 /// Nothing can be recorded now, so nothing may be let through. Passes by itself when the cause does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +30,10 @@ pub(crate) enum Unavailable {
 /// What callers and the writer share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    inbox: Mutex<Inbox>,
+    inboxes: Lanes<Vec<Work>>,
+    /// The writer waits for the first piece of work and has to be woken.
+    asleep: AtomicBool,
+    calls: Mutex<Calls>,
     wake: Condvar,
     taken: AtomicUsize,
     capacity: usize,
@@ -41,11 +46,9 @@ pub(super) struct Shared {
     pub(super) unrecorded: AtomicU64,
 }
 
+/// Why the writer should not wait any longer.
 #[derive(Debug, Default)]
-struct Inbox {
-    work: Vec<Work>,
-    /// The writer waits for the first piece of work and has to be woken.
-    asleep: bool,
+struct Calls {
     urgent: bool,
     closing: bool,
 }
@@ -59,7 +62,9 @@ pub(super) struct Delivery {
 impl Shared {
     pub(super) fn new(capacity: usize, entries: u64, free: u64) -> Self {
         Self {
-            inbox: Mutex::default(),
+            inboxes: Lanes::default(),
+            asleep: AtomicBool::new(false),
+            calls: Mutex::default(),
             wake: Condvar::new(),
             taken: AtomicUsize::new(0),
             capacity,
@@ -101,44 +106,66 @@ impl Shared {
 
     /// Tells the writer to finish.
     pub(super) fn finish(&self) {
-        self.inbox.lock().closing = true;
+        self.calls.lock().closing = true;
         self.wake.notify_one();
     }
 
     pub(super) fn push(&self, work: Work, urgent: bool) {
-        let mut inbox = self.inbox.lock();
-        inbox.work.push(work);
+        self.inboxes.at(lane::own()).lock().push(work);
+        if urgent {
+            self.calls.lock().urgent = true;
+            self.wake.notify_one();
+            return;
+        }
         // While the writer gathers it is on a short timer and needs no call, which would cost a system call
         // per entry; only the first entry after a pause, and those whose sender waits, wake it.
-        let call = inbox.asleep || (urgent && !inbox.urgent);
-        inbox.asleep = false;
-        inbox.urgent |= urgent;
-        drop(inbox);
-        if call {
+        // The fence pairs with that in `take`: either the writer sees this work, or this thread sees it asleep.
+        fence(Ordering::SeqCst);
+        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {
+            // The writer holds the lock until it waits, so the call cannot come too early.
+            drop(self.calls.lock());
             self.wake.notify_one();
         }
     }
 
-    /// Waits at most `patience` for the first piece of work, or `gather` for more of it.
-    pub(super) fn take(&self, patience: Duration) -> Delivery {
-        let mut inbox = self.inbox.lock();
-        if inbox.work.is_empty() && !inbox.closing {
-            inbox.asleep = true;
-            self.wake.wait_for(&mut inbox, patience);
-            inbox.asleep = false;
+    /// Everything that was pushed, that of each thread in its order.
+    fn drain(&self) -> Vec<Work> {
+        let mut all = Vec::new();
+        for inbox in self.inboxes.iter() {
+            let mut inbox = inbox.lock();
+            if all.is_empty() {
+                std::mem::swap(&mut all, &mut inbox);
+            } else {
+                all.append(&mut inbox);
+            }
         }
-        inbox.urgent = false;
+        all
+    }
+
+    /// What has come; waits at most `patience` for the first of it.
+    pub(super) fn take(&self, patience: Duration) -> Delivery {
+        // Held to the end: what was pushed before somebody called is in the delivery that answers the call.
+        let mut calls = self.calls.lock();
+        self.asleep.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        let mut work = self.drain();
+        if work.is_empty() && !calls.urgent && !calls.closing {
+            self.wake.wait_for(&mut calls, patience);
+            work = self.drain();
+        }
+        self.asleep.store(false, Ordering::Relaxed);
+        calls.urgent = false;
         Delivery {
-            work: std::mem::take(&mut inbox.work),
-            closing: inbox.closing,
+            work,
+            closing: calls.closing,
         }
     }
 
     /// Lets work come together; ends early when somebody waits for it.
     pub(super) fn gather(&self, at_most: Duration) {
-        let mut inbox = self.inbox.lock();
-        if !inbox.urgent && !inbox.closing {
-            self.wake.wait_for(&mut inbox, at_most);
+        let mut calls = self.calls.lock();
+        if !calls.urgent && !calls.closing {
+            self.wake.wait_for(&mut calls, at_most);
         }
     }
 
@@ -149,8 +176,7 @@ impl Shared {
 
     /// Waits between the last attempts.
     pub(super) fn pause(&self, span: Duration) {
-        let mut inbox = self.inbox.lock();
-        self.wake.wait_for(&mut inbox, span);
+        self.wake.wait_for(&mut self.calls.lock(), span);
     }
 
     pub(super) fn release(&self, places: usize) {

@@ -12,12 +12,13 @@ use serde::Deserialize;
 
 use super::checkpoint::{Checkpoint, NoteError, notes};
 use super::disk::{self, Folder};
-use super::engine::{Engine, Pending, StepError, Work};
+use super::engine::{Engine, Pending, StepError};
 use super::event::{Action, Actor, SecurityEvent};
 use super::journal::{self, Journal, Leftovers};
 use super::line::LINE_LIMIT;
+use super::render::{Renderer, Work};
 use super::seal::Sealer;
-use super::segment::{Appender, Lines, Next, Ready, Segment};
+use super::segment::{Appender, Lines, Next, Segment};
 use super::tiles;
 use super::tree::{Tree, leaf_hash};
 use crate::base::{Reason, Timestamp};
@@ -62,7 +63,7 @@ pub(super) struct Parts {
     pub(super) sealer: Arc<Sealer>,
     pub(super) signer: Arc<NoteSigner>,
     pub(super) segment_bytes: u64,
-    pub(super) durable_names: bool,
+    pub(super) synced_journal: bool,
 }
 
 /// The fields of a line that recovery needs.
@@ -230,7 +231,7 @@ fn read_segment(
         }
         seq += 1;
         tail.reached = seq;
-        tiles::write_full(&folder.tiles(), &full)?;
+        tiles::write_full(&folder.tiles(), &full, None)?;
         full.clear();
         if contradicts(&tail.tree, signed) {
             let signed = tail.tree.size();
@@ -287,18 +288,17 @@ fn assemble(
     let mut tree = tail.tree;
     let mut pending = Pending::default();
     if let Some(time) = whole_last {
-        let line = tail.torn;
-        pending.append_line(&mut appender, &mut tree, Ready { line, time })?;
+        pending.append_line(&mut appender, &mut tree, (&tail.torn, time))?;
     }
     let journal = Journal::open(
         parts.folder.journal(),
         left.next_number,
-        parts.durable_names,
+        parts.synced_journal,
     );
     journal.log_has(appender.next());
     Ok(Engine {
         folder: parts.folder,
-        sealer: parts.sealer,
+        renderer: Renderer::new(parts.sealer),
         signer: parts.signer,
         journal: Arc::new(journal),
         appender,
@@ -306,6 +306,7 @@ fn assemble(
         waiting: std::collections::VecDeque::new(),
         pending,
         signed: signed.map(|checkpoint| checkpoint.size),
+        tiles_at: None,
         history_at: None,
     })
 }

@@ -12,8 +12,9 @@ use data_encoding::BASE64;
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
+use super::line::digits_into;
 use crate::base::{PrincipalId, Timestamp};
-use crate::keys::SealingKey;
+use crate::keys::{HEAD, SealingKey};
 
 /// The keyring did not answer; nothing was created or destroyed as far as is known.
 #[derive(Debug, thiserror::Error)]
@@ -63,22 +64,25 @@ impl Sealer {
         }
     }
 
-    /// Base 64 of version, nonce, ciphertext and tag (see [`crate::keys`]). `entry` and `name` are
+    /// Closes `envelope`: gives version, nonce, ciphertext and tag (see [`crate::keys`]). `entry` and `name` are
     /// authenticated with it, so a sealed value moved to another line does not open.
-    pub(super) fn seal(
+    pub(super) fn seal<'a>(
         &self,
         name: &str,
         entry: u64,
-        plain: &[u8],
-    ) -> Result<String, KeyringError> {
+        envelope: &'a mut Envelope,
+    ) -> Result<&'a [u8], KeyringError> {
         let cached = self.cache.lock().get(name).cloned();
         let key = match cached {
             Some(key) => key,
             None => self.remember(name, self.keyring.find_or_create(name)?),
         };
-        key.seal(&context(name, entry), plain)
-            .map(|sealed| BASE64.encode(&sealed))
-            .map_err(|why| KeyringError(Box::new(why)))
+        let Envelope { value, context } = envelope;
+        context.clear();
+        write_context(context, name, entry);
+        key.seal_in_place(context, value)
+            .map_err(|why| KeyringError(Box::new(why)))?;
+        Ok(value)
     }
 
     /// The plain bytes; `None` when the key is gone (the person was erased) or the value is not of this line.
@@ -99,7 +103,9 @@ impl Sealer {
         let Ok(bytes) = BASE64.decode(sealed.as_bytes()) else {
             return Ok(None);
         };
-        Ok(key.open(&context(name, entry), &bytes).ok())
+        let mut context = Vec::new();
+        write_context(&mut context, name, entry);
+        Ok(key.open(&context, &bytes).ok())
     }
 
     /// Erases what was sealed under `name`. `false` when there was nothing to erase.
@@ -121,8 +127,29 @@ impl Sealer {
     }
 }
 
-fn context(name: &str, entry: u64) -> Vec<u8> {
-    format!("portcullis.audit.sealed.v1\n{name}\n{entry}").into_bytes()
+/// `portcullis.audit.sealed.v1`, the key's name and the entry's number, a line each.
+fn write_context(out: &mut Vec<u8>, name: &str, entry: u64) {
+    out.extend_from_slice(b"portcullis.audit.sealed.v1\n");
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'\n');
+    digits_into(out, entry, 1);
+}
+
+/// Where a value is written and then sealed in its place; used for one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Envelope {
+    /// Room for what stands before a ciphertext, then the value.
+    value: Vec<u8>,
+    context: Vec<u8>,
+}
+
+impl Envelope {
+    /// Empty, to write the value behind what stands there.
+    pub(super) fn open(&mut self) -> &mut Vec<u8> {
+        self.value.clear();
+        self.value.extend_from_slice(&[0; HEAD]);
+        &mut self.value
+    }
 }
 
 #[cfg(test)]
@@ -133,7 +160,7 @@ pub(crate) mod tests {
 
     use parking_lot::Mutex;
 
-    use super::{Keyring, KeyringError, Sealer, SealingKey, key_name};
+    use super::{Envelope, Keyring, KeyringError, Sealer, SealingKey, key_name};
     use crate::base::{PrincipalId, Timestamp};
 
     /// A keyring in memory that can be switched off.
@@ -173,10 +200,17 @@ pub(crate) mod tests {
         }
     }
 
+    /// As it stands in a line.
+    fn seal(sealer: &Sealer, name: &str, entry: u64, plain: &[u8]) -> String {
+        let mut envelope = Envelope::default();
+        envelope.open().extend_from_slice(plain);
+        data_encoding::BASE64.encode(sealer.seal(name, entry, &mut envelope).unwrap())
+    }
+
     #[test]
     fn sealed_values_open_only_in_their_own_line() {
         let sealer = Sealer::new(Arc::new(MemoryKeyring::default()));
-        let sealed = sealer.seal("person:u-1", 7, b"kim").unwrap();
+        let sealed = seal(&sealer, "person:u-1", 7, b"kim");
         assert_eq!(
             **sealer.open("person:u-1", 7, &sealed).unwrap().unwrap(),
             *b"kim"
@@ -189,11 +223,11 @@ pub(crate) mod tests {
     #[test]
     fn a_destroyed_key_erases_also_when_the_person_comes_back() {
         let sealer = Sealer::new(Arc::new(MemoryKeyring::default()));
-        let sealed = sealer.seal("person:u-1", 7, b"kim").unwrap();
+        let sealed = seal(&sealer, "person:u-1", 7, b"kim");
         assert!(sealer.forget("person:u-1").unwrap());
         assert!(!sealer.forget("person:u-1").unwrap());
         assert!(sealer.open("person:u-1", 7, &sealed).unwrap().is_none());
-        let again = sealer.seal("person:u-1", 8, b"kim").unwrap();
+        let again = seal(&sealer, "person:u-1", 8, b"kim");
         assert!(sealer.open("person:u-1", 8, &again).unwrap().is_some());
         assert!(sealer.open("person:u-1", 7, &sealed).unwrap().is_none());
     }

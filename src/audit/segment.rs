@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::disk;
+use super::tree::{Hash, leaf_hash_in_place};
 use crate::base::Timestamp;
 
 /// Entries between two index marks.
@@ -203,12 +204,67 @@ pub(super) struct Appender {
     pub(super) refuse: std::sync::Arc<std::sync::atomic::AtomicBool>,
 }
 
-/// A rendered line that waits to be appended.
-#[derive(Debug)]
-pub(super) struct Ready {
-    /// Without line feed.
-    pub(super) line: Vec<u8>,
-    pub(super) time: Timestamp,
+/// Rendered lines that wait to be appended, one behind the other as they will stand in the file.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// One byte that is nobody's, then the lines, each with its line feed: so there is a byte before every line.
+    bytes: Vec<u8>,
+    /// Where each line feed is, and the line's time.
+    lines: Vec<(usize, Timestamp)>,
+}
+
+/// A buffer that one batch made larger than this is given back.
+const BUFFER: usize = 4 << 20;
+
+impl Batch {
+    pub(super) const fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Adds the line that `render` appends, or nothing when it fails.
+    pub(super) fn add<E>(
+        &mut self,
+        render: impl FnOnce(&mut Vec<u8>) -> Result<Timestamp, E>,
+    ) -> Result<(), E> {
+        if self.bytes.is_empty() {
+            self.bytes.push(0);
+        }
+        let before = self.bytes.len();
+        match render(&mut self.bytes) {
+            Ok(time) => {
+                self.lines.push((self.bytes.len(), time));
+                self.bytes.push(b'\n');
+                Ok(())
+            }
+            Err(why) => {
+                self.bytes.truncate(before);
+                Err(why)
+            }
+        }
+    }
+
+    /// What goes into the file.
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(1..).unwrap_or_default()
+    }
+
+    /// Gives the leaf hashes of the lines, in order, and is empty then. A leaf is hashed with a byte before it, and here
+    /// there is one before every line: nothing is copied.
+    pub(super) fn take_leaves(&mut self, mut take: impl FnMut(Hash)) {
+        let mut from = 0;
+        for (end, _) in self.lines.drain(..) {
+            if let Some(leaf) = self.bytes.get_mut(from..end) {
+                take(leaf_hash_in_place(leaf));
+            }
+            from = end;
+        }
+        self.bytes.clear();
+        self.bytes.shrink_to(BUFFER);
+    }
 }
 
 impl Appender {
@@ -262,18 +318,17 @@ impl Appender {
         Self::open(Segment::named(folder, 0), 0, 0, Timestamp::EPOCH, limit)
     }
 
-    /// Adds `lines` as the next entries: all of them or, on an error, none as far as this log is concerned.
-    pub(super) fn append(&mut self, lines: &[Ready]) -> io::Result<()> {
+    /// Adds the lines of `batch` as the next entries: all of them or, on an error, none as far as this log is concerned.
+    pub(super) fn append(&mut self, batch: &Batch) -> io::Result<()> {
         if self.length >= self.limit {
             self.rotate()?;
         }
-        let mut bytes = Vec::new();
         let mut marks = Vec::new();
         let (mut next, mut latest) = (self.next, self.latest);
-        for ready in lines {
-            latest = latest.max(ready.time);
+        let mut inside = 0;
+        for (end, time) in &batch.lines {
+            latest = latest.max(*time);
             if next % STRIDE == 0 || next == self.segment.first {
-                let inside = u64::try_from(bytes.len()).unwrap_or(0);
                 let mark = Mark {
                     seq: next,
                     offset: self.length + inside,
@@ -281,11 +336,12 @@ impl Appender {
                 };
                 marks.extend_from_slice(&mark.bytes());
             }
-            bytes.extend_from_slice(&ready.line);
-            bytes.push(b'\n');
+            // The byte before the first line makes up for the line feed.
+            inside = u64::try_from(*end).unwrap_or(0);
             next += 1;
         }
-        self.write(&bytes)?;
+        let bytes = batch.bytes();
+        self.write(bytes)?;
         // The entries are in the file. Dying here leaves an index that lags behind; readers go on from its last mark.
         self.length += u64::try_from(bytes.len()).unwrap_or(0);
         self.next = next;

@@ -34,11 +34,19 @@ fn partial_path(folder: &Path, level: u8, index: u64, width: u64) -> PathBuf {
     partial_folder(folder, level, index).join(width.to_string())
 }
 
-/// Writes full tiles. Not synced: a tile lost in a crash is computed again.
-pub(super) fn write_full(folder: &Path, tiles: &[FullTile]) -> io::Result<()> {
+/// Writes full tiles. Not synced: a tile lost in a crash is computed again. `before` is the size at which unfinished
+/// tiles were last written, if that is known.
+///
+/// Nobody looks for a tile before it is signed for, and that comes after this: a tile that dying leaves in part is
+/// written anew, with the same bytes, before anything signed refers to it.
+pub(super) fn write_full(folder: &Path, tiles: &[FullTile], before: Option<u64>) -> io::Result<()> {
     for tile in tiles {
         let path = full_path(folder, tile.level, tile.index);
-        write_tile(&path, &tile.hashes)?;
+        disk::put(&path, tile.hashes.as_flattened())?;
+        let last = before.map(|size| unfinished_index(size, tile.level));
+        if last.is_some_and(|index| index != tile.index) {
+            continue;
+        }
         // The unfinished forms of this tile say nothing more; dying before this leaves harmless files.
         let unfinished = partial_folder(folder, tile.level, tile.index);
         match std::fs::remove_dir_all(&unfinished) {
@@ -53,12 +61,12 @@ pub(super) fn write_full(folder: &Path, tiles: &[FullTile]) -> io::Result<()> {
 pub(super) fn write_unfinished(folder: &Path, tree: &Tree) -> io::Result<()> {
     for (hashes, level) in tree.rightmost().iter().zip(0_u8..) {
         let width = partial_width(tree.size(), level);
-        let index = tree.size() >> (TILE_HEIGHT * (u32::from(level) + 1));
+        let index = unfinished_index(tree.size(), level);
         let path = partial_path(folder, level, index, width);
         if width == 0 || path.exists() {
             continue;
         }
-        write_tile(&path, hashes)?;
+        disk::put(&path, hashes.as_flattened())?;
         for older in disk::list(&partial_folder(folder, level, index))? {
             if older != path {
                 disk::remove(&older)?;
@@ -68,11 +76,12 @@ pub(super) fn write_unfinished(folder: &Path, tree: &Tree) -> io::Result<()> {
     Ok(())
 }
 
-fn write_tile(path: &Path, hashes: &[Hash]) -> io::Result<()> {
-    if let Some(parent) = path.parent() {
-        disk::create_dir(parent)?;
+/// The tile of `level` that is growing in a tree of `size` leaves.
+const fn unfinished_index(size: u64, level: u8) -> u64 {
+    match size.checked_shr(TILE_HEIGHT * (level as u32 + 1)) {
+        Some(index) => index,
+        None => 0,
     }
-    disk::put(path, &hashes.concat())
 }
 
 /// The tree of a checkpoint from its tiles; `None` when one is missing or has another length.
@@ -80,7 +89,7 @@ pub(super) fn restore(folder: &Path, size: u64) -> Option<Tree> {
     let mut levels = Vec::new();
     for level in 0..u8::try_from(tile_levels(size)).ok()? {
         let width = partial_width(size, level);
-        let index = size >> (TILE_HEIGHT * (u32::from(level) + 1));
+        let index = unfinished_index(size, level);
         let tile = if width == 0 {
             Vec::new()
         } else {
@@ -120,6 +129,7 @@ pub(super) fn read_leaves(folder: &Path, index: u64) -> Vec<Hash> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::disk;
     use super::super::tree::{Hash, Tree, leaf_hash};
     use super::{index_path, restore, write_full, write_unfinished};
 
@@ -137,18 +147,28 @@ mod tests {
     #[test]
     fn a_tree_is_restored_from_its_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let mut tree = Tree::default();
+        let (mut tree, mut before) = (Tree::default(), None);
         for entry in 0..1_500 {
             let mut full = Vec::new();
             tree.push(leaf(entry), &mut full);
-            write_full(folder.path(), &full).unwrap();
+            write_full(folder.path(), &full, before).unwrap();
             if entry % 97 == 0 {
                 write_unfinished(folder.path(), &tree).unwrap();
+                before = Some(tree.size());
             }
         }
         write_unfinished(folder.path(), &tree).unwrap();
         let size = tree.size();
         assert_eq!(restore(folder.path(), size).unwrap(), tree);
         assert!(restore(folder.path(), size + 1).is_none());
+        let left = |level: &str| {
+            let names = disk::list(&folder.path().join(level)).unwrap().into_iter();
+            names.filter(|path| path.is_dir()).count()
+        };
+        assert_eq!(
+            (left("0"), left("1")),
+            (1, 1),
+            "one tile is growing at each level"
+        );
     }
 }

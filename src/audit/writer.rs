@@ -12,15 +12,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::engine::{Engine, StepError, Work};
+use super::engine::{Engine, StepError};
 use super::event::{Action, Actor, SecurityEvent};
 use super::headroom::Headroom;
 use super::log::Options;
 use super::queue::{Shared, Unavailable};
+use super::render::Work;
 use crate::base::Clock;
 
 /// Entries gather this long before they are written together.
-const GATHER: Duration = Duration::from_millis(2);
+const GATHER: Duration = Duration::from_millis(5);
 /// Pause between attempts while writing fails.
 const RETRY: Duration = Duration::from_millis(100);
 /// Free space is looked at, and the journal tidied, this often.
@@ -169,10 +170,12 @@ impl Writer {
             self.engine.checkpoint(self.pace.clock.now(), closing)?;
             self.signed = now;
         }
+        self.engine.journal.prepare()?;
         Ok(())
     }
 
     fn look_around(&mut self) -> Result<(), StepError> {
+        self.engine.renderer.forget();
         let free = self.engine.folder.free_bytes()?;
         self.shared.free.store(free, Ordering::Relaxed);
         self.headroom

@@ -116,6 +116,14 @@ impl Decision {
         }
     }
 
+    /// As [`Decision::policies`], for who keeps them.
+    pub(crate) fn shared_policies(&self) -> Arc<[PolicyId]> {
+        match self {
+            Self::Allow(permit) => Arc::clone(&permit.policies),
+            Self::Deny(denial) => Arc::clone(&denial.policies),
+        }
+    }
+
     /// The word that logs and tests use: `allow`, `deny`, `step-up` or `sign-in`.
     pub(crate) const fn word(&self) -> &'static str {
         match self {

@@ -43,8 +43,9 @@ impl RequestId {
     }
 }
 
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl RequestId {
+    /// What [`fmt::Display`] prints: ASCII without a quote or a backslash.
+    pub(crate) fn text(self) -> [u8; 26] {
         let mut text = [b'-'; 26];
         text[0] = b'r';
         let mut rest = self.0;
@@ -56,7 +57,13 @@ impl fmt::Display for RequestId {
             }
             rest >>= 5;
         }
-        f.write_str(std::str::from_utf8(&text).unwrap_or("r-"))
+        text
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.text()).unwrap_or("r-"))
     }
 }
 

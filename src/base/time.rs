@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+
+const MICROS_OF_DAY: i64 = 86_400_000_000;
 
 /// Microseconds since the Unix epoch, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -61,6 +63,45 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// Appends what [`fmt::Display`] prints.
+    pub(crate) fn append_to(self, out: &mut Vec<u8>) {
+        match self.rfc3339() {
+            Some(text) => out.extend_from_slice(&text),
+            None => out.extend_from_slice(self.to_string().as_bytes()),
+        }
+    }
+
+    /// Days since the epoch, the present one not counted.
+    pub(crate) const fn day(self) -> i64 {
+        self.0.div_euclid(MICROS_OF_DAY)
+    }
+
+    /// `None` for years that do not have four digits.
+    fn rfc3339(self) -> Option<[u8; 24]> {
+        let (year, month, day) = civil(self.day());
+        let year = u32::try_from(year).ok().filter(|year| *year <= 9_999)?;
+        let millis = u32::try_from(self.0.rem_euclid(MICROS_OF_DAY) / 1_000).ok()?;
+        let secs = millis / 1_000;
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let fields = [
+            (0..4, year),
+            (5..7, month),
+            (8..10, day),
+            (11..13, secs / 3_600),
+            (14..16, secs / 60 % 60),
+            (17..19, secs % 60),
+            (20..23, millis % 1_000),
+        ];
+        for (place, value) in fields {
+            let mut rest = value;
+            for digit in text.get_mut(place)?.iter_mut().rev() {
+                *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+                rest /= 10;
+            }
+        }
+        Some(text)
+    }
+
     /// For calendars and time zones.
     pub(crate) fn to_jiff(self) -> jiff::Timestamp {
         jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::MAX)
@@ -76,8 +117,34 @@ impl From<jiff::Timestamp> for Timestamp {
 /// RFC 3339, UTC, milliseconds: `2026-11-22T08:14:03.120Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3}", self.to_jiff())
+        match self.rfc3339() {
+            Some(text) => f.write_str(std::str::from_utf8(&text).unwrap_or_default()),
+            None => write!(f, "{:.3}", self.to_jiff()),
+        }
     }
+}
+
+/// Year, month and day of the Gregorian calendar, `days` after the epoch
+/// (<https://howardhinnant.github.io/date_algorithms.html#civil_from_days>).
+const fn civil(days: i64) -> (i64, u32, u32) {
+    // Counted from 1 March of the year 0, so that the leap day ends a year.
+    let days = days + 719_468;
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, later) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a month and a day of it are small and positive"
+    )]
+    (era * 400 + year + later, month as u32, day as u32)
 }
 
 impl FromStr for Timestamp {
@@ -100,7 +167,11 @@ pub(crate) enum Clock {
 impl Clock {
     pub(crate) fn now(self) -> Timestamp {
         match self {
-            Self::System => jiff::Timestamp::now().into(),
+            Self::System => {
+                #[expect(clippy::disallowed_methods, reason = "the one place that may")]
+                let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+                Timestamp::EPOCH.plus(since.unwrap_or_default())
+            }
             #[cfg(test)]
             Self::Fixed(at) => at,
         }
@@ -111,6 +182,8 @@ impl Clock {
 mod tests {
     use std::time::Duration;
 
+    use proptest::prelude::*;
+
     use super::Timestamp;
 
     #[test]
@@ -118,6 +191,17 @@ mod tests {
         let at: Timestamp = "2026-11-22T09:14:03.120+01:00".parse().unwrap();
         assert_eq!(at.to_string(), "2026-11-22T08:14:03.120Z");
         assert_eq!(at.to_string().parse::<Timestamp>().unwrap(), at);
+    }
+
+    proptest! {
+        #[test]
+        fn every_moment_prints_as_the_calendar_library_does(micros in -377_705_023_201_000_000_i64..253_402_207_200_000_000) {
+            let at = Timestamp::from_micros(micros);
+            let mut out = Vec::new();
+            at.append_to(&mut out);
+            prop_assert_eq!(at.to_string(), format!("{:.3}", at.to_jiff()));
+            prop_assert_eq!(String::from_utf8(out).unwrap(), at.to_string());
+        }
     }
 
     #[test]

@@ -11,11 +11,13 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
+use futures_util::future::try_join_all;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use parking_lot::Mutex;
+use tokio::runtime::Runtime;
 
 use crate::audit::tree::{FullTile, Tree, leaf_hash};
-use crate::audit::{AnsweredBy, RequestEntry, Told, Verdict};
+use crate::audit::{AnsweredBy, Renderer, RequestEntry, Told, Verdict};
 use crate::authn::cookie::Presented;
 use crate::authn::people::NewPerson;
 use crate::authn::session::live::SignInOrigin;
@@ -25,7 +27,7 @@ use crate::authn::{Authn, Method, Principal};
 use crate::authz::{AccessRequest, Action, Caller, Circumstances, Permit, Target};
 use crate::base::{Clock, Facts, Host, Peer, RequestId, TlsFacts};
 use crate::gateway::identity::statements;
-use crate::gateway::record::{Record, admission, who};
+use crate::gateway::record::{Record, admission};
 use crate::keys::random;
 use crate::limit;
 use crate::message::cookie::Found;
@@ -42,6 +44,8 @@ use crate::upstream::request::Destination;
 pub type Failure = Box<dyn Error + Send + Sync>;
 
 const ANSWER_BYTES: u64 = 1024;
+/// Requests that are ready at once in a turn of a busy worker.
+const READY: usize = 8;
 
 /// Whether a policy decision may come from the memory of earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +95,11 @@ pub struct Site {
     peer: Arc<Peer>,
     cookie: HeaderValue,
     host: Host,
+    /// The upstream that answers, and its one server.
+    carrier: (Arc<str>, Arc<str>),
+    renderer: Mutex<Renderer>,
+    /// Drives requests as a worker does.
+    runtime: Runtime,
 }
 
 impl Site {
@@ -119,11 +128,14 @@ impl Site {
             Some(tls),
         );
         Ok(Self {
+            renderer: Mutex::new(core.audit.renderer()),
             core,
             plan,
             peer: Arc::new(peer),
             cookie,
             host,
+            carrier: ("behind".into(), "http://127.0.0.1:3000".into()),
+            runtime,
         })
     }
 
@@ -150,11 +162,22 @@ impl Site {
         Ok(Ask(request.body(Body::Empty)?))
     }
 
-    /// Takes one request from its admission to its audit entry.
+    /// Takes requests from their admission to their audit entries, as a worker does that always has some ready.
     ///
     /// # Errors
-    /// When it is refused, which no request of [`Site::ask`] should be.
-    pub fn serve(&self, ask: Ask, memory: Memory) -> Result<(), Failure> {
+    /// When one is refused, which no request of [`Site::ask`] should be.
+    pub fn serve(&self, asks: Vec<Ask>, memory: Memory) -> Result<(), Failure> {
+        let mut asks = asks.into_iter().peekable();
+        self.runtime.block_on(async {
+            while asks.peek().is_some() {
+                let ready = asks.by_ref().take(READY);
+                try_join_all(ready.map(|ask| self.serve_one(ask, memory))).await?;
+            }
+            Ok(())
+        })
+    }
+
+    async fn serve_one(&self, ask: Ask, memory: Memory) -> Result<(), Failure> {
         let (Ask(request), plan) = (ask, &*self.plan);
         let cx = RequestContext::new(self.facts(request.headers()), Arc::clone(&self.plan));
         let facts = &cx.facts;
@@ -190,6 +213,7 @@ impl Site {
         record.decided(&decision);
         let permit = decision.into_permit().map_err(refused)?;
         self.carry(request, (authn.principal(), &permit), (route, &cx), record)
+            .await
     }
 
     /// The first step alone: what is malformed is refused, the rest has one reading.
@@ -262,7 +286,7 @@ impl Site {
             .plan
             .policies
             .decide(&question(authn, route, request, facts));
-        let header = |name| request.headers().get(name)?.to_str().ok();
+        let target = request.target().path_and_query();
         let tls = facts.peer.tls.as_ref();
         Entry(Box::new(RequestEntry {
             id: facts.id,
@@ -273,25 +297,24 @@ impl Site {
             client: facts.client,
             peer: facts.peer.ip(),
             tls: tls.map(|tls| (tls.version, tls.cipher)),
-            who: authn.principal().map(|principal| who(principal)),
-            host: Some(request.host().as_str().to_owned()),
+            who: authn.principal().cloned().map(|person| person as _),
+            host: Some(request.host().clone()),
             route: Some(route.name.clone()),
-            method: request.method().as_str().to_owned(),
+            method: Some(request.method().clone()),
             protocol: "1.1",
-            path: Some(Told::clear(request.path())),
-            query: request.target().query().map(Told::clear),
-            user_agent: header("user-agent").map(str::to_owned),
+            path: Some(Told::path_of(target)),
+            query: target.query().map(|_| Told::query_of(target)),
+            user_agent: request.headers().get("user-agent").cloned(),
             verdict: Verdict::Allow,
-            policies: decision.policies().to_vec(),
+            policies: decision.shared_policies(),
             reason: decision.reason(),
             probe: None,
             answered_by: AnsweredBy::Upstream,
-            upstream: Some(("behind".to_owned(), "http://127.0.0.1:3000".to_owned())),
+            upstream: Some(self.carrier.clone()),
             status: StatusCode::OK.as_u16(),
             request_bytes: 0,
             response_bytes: ANSWER_BYTES,
-            config_hash: Arc::clone(&self.plan.config_hash),
-            policy_hash: Arc::clone(&self.plan.policy_hash),
+            revision: Arc::clone(&self.plan.revision),
         }))
     }
 
@@ -300,11 +323,11 @@ impl Site {
     /// # Errors
     /// When the person's key cannot be had.
     pub fn seal(&self, Entry(entry): Entry, number: u64) -> Result<Vec<u8>, Failure> {
-        Ok(self.core.audit.line_of(entry, number)?)
+        Ok(self.renderer.lock().line_of(entry, number)?)
     }
 
     /// What follows a decision: identity, journal, the request for the upstream, the entry.
-    fn carry(
+    async fn carry(
         &self,
         request: CleanRequest,
         (principal, permit): (Option<&Arc<Principal>>, &Permit),
@@ -319,13 +342,17 @@ impl Site {
             statements: statements(&self.core.assertions, principal, route, cx)?,
             ended: principal.map(|principal| principal.session.cancelled.clone()),
         };
-        let admitted = record
+        let receipt = record
             .admit(admission(permit, route, &request, facts))
-            .now_or_never();
-        let receipt = admitted.ok_or("the journal made the request wait")??;
+            .await?;
         let onward = request.onward(facts.client, &facts.peer, &plan.message);
-        drop(UpstreamRequest::build(onward, permit, receipt, destination));
-        record.carried(&group.name, Some("http://127.0.0.1:3000"), None);
+        drop(UpstreamRequest::build(
+            onward,
+            permit,
+            &receipt,
+            destination,
+        ));
+        record.carried(&group.name, Some(&self.carrier.1), None);
         record.answered(StatusCode::OK.as_u16(), AnsweredBy::Upstream);
         let mut headers = HeaderMap::new();
         security::from_upstream(

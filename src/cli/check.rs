@@ -169,8 +169,8 @@ fn report(path: &Path, checked: &Checked, refused: bool) -> serde_json::Value {
             "routes": plan.routes.routes().len(),
             "policies": { "written": policies.written, "from_allow": policies.generated },
             "tests_passed": plan.tested.passed,
-            "config_hash": &*plan.config_hash,
-            "policy_hash": &*plan.policy_hash,
+            "config_hash": &*plan.revision.config,
+            "policy_hash": &*plan.revision.policies,
         })
     });
     json!({

@@ -141,7 +141,7 @@ impl Lines {
             .filter(|rule| rule.at().is_none())
             .count();
         Self {
-            config: format!("{} (sha256 {}…)", shown(&config.path), plan.config_hash),
+            config: format!("{} (sha256 {}…)", shown(&config.path), plan.revision.config),
             database: format!("sqlite {}", shown(&config.storage.database.value)),
             audit: audit(core),
             policies: format!(

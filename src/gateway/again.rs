@@ -6,6 +6,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::Method;
+
 use super::record::Record;
 use super::{Shared, session_rules};
 use crate::audit::RequestEntry;
@@ -100,21 +102,17 @@ pub(super) fn judge(record: &Record, peer: &Peer, shared: &Shared) -> Result<(),
 
 /// An entry that lacks what the question needs was never permitted.
 fn ask_of(entry: &RequestEntry, listener: &str, shared: &Shared) -> Result<(), Reason> {
-    let host = entry
-        .host
-        .as_deref()
-        .and_then(|host| Host::parse(host).ok());
-    let (Some(host), Some(route), Some(path)) = (&host, &entry.route, &entry.path) else {
+    let (Some(host), Some(route), Some(path)) = (&entry.host, &entry.route, &entry.path) else {
         return Err(Reason::NoRoute);
     };
     let question = Question {
         id: entry.id,
         client: entry.client,
-        session: entry.who.as_ref().and_then(|who| who.session.as_ref()),
+        session: entry.who.as_ref().and_then(|who| who.session()),
         route,
-        method: &entry.method,
+        method: entry.method.as_ref().map_or("", Method::as_str),
         host,
-        path: &path.text,
+        path: path.text(),
         listener,
     };
     question.ask(shared, shared.ledger.clock.now())

@@ -57,7 +57,7 @@ impl Gateway {
         let outgoing = UpstreamRequest::build(
             request.onward(facts.client, &facts.peer, &plan.message),
             permit,
-            receipt,
+            &receipt,
             destination,
         );
         let forwarded = self
@@ -105,7 +105,7 @@ impl Gateway {
                 Ok(forwarded)
             }
             Err(error) => {
-                record.carried(&group.name, error.target.as_deref(), None);
+                record.carried(&group.name, error.target.as_ref(), None);
                 Err(Refusal::Upstream(Box::new(Failed {
                     error,
                     route: Arc::clone(route),

@@ -7,15 +7,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Request, Version, header};
+use http::{Request, Version, header};
 
 use crate::audit::{
-    Action, Admission, AnsweredBy, Probe, Receipt, RequestEntry, SecurityEvent, Slot, Told,
+    Action, Admission, AnsweredBy, Person, Probe, Receipt, RequestEntry, SecurityEvent, Slot, Told,
     Unavailable, Verdict, Who,
 };
 use crate::authn::{Authn, Principal};
 use crate::authz::{Decision, Denial, Permit};
-use crate::base::{Clock, Facts, Reason};
+use crate::base::{Clock, Facts, PrincipalId, Reason, SessionId};
 use crate::config::{AuditPath, AuditQuery};
 use crate::limit::Guest;
 use crate::message::CleanRequest;
@@ -29,13 +29,6 @@ use crate::upstream::Meter;
 /// Bytes of a path that the log keeps while no route answers for it: strangers write what they like there.
 const UNROUTED_PATH: usize = 256;
 
-/// Where the entry goes when it leaves.
-#[derive(Debug)]
-enum Place {
-    Reserved(Slot),
-    Admitted(Receipt),
-}
-
 /// What a record needs to leave.
 #[derive(Debug, Clone)]
 pub(crate) struct Ledger {
@@ -46,8 +39,9 @@ pub(crate) struct Ledger {
 /// The entry of a request that is under way.
 #[derive(Debug)]
 pub(crate) struct Record {
+    /// Both until the record leaves.
     entry: Option<Box<RequestEntry>>,
-    place: Option<Place>,
+    slot: Option<Slot>,
     /// Counts the request among those of its network until the record is gone.
     guest: Option<Guest>,
     ledger: Ledger,
@@ -67,7 +61,7 @@ impl Record {
         ledger.metrics.active_requests.inc();
         Self {
             entry: Some(Box::new(blank(request, facts, plan))),
-            place: Some(Place::Reserved(slot)),
+            slot: Some(slot),
             guest: None,
             ledger,
             meter: None,
@@ -93,11 +87,16 @@ impl Record {
 
     /// The request has one reading now; its host and the beginning of its path are worth keeping.
     pub(crate) fn admitted_message(&mut self, request: &CleanRequest, path: &str) {
+        let told = if path == request.path() {
+            Told::path_of(request.target().path_and_query())
+        } else {
+            Told::as_if(path.to_owned())
+        };
         self.note(|entry| {
-            entry.host = Some(request.host().as_str().to_owned());
-            entry.path = Some(Told::clear(beginning(path)));
+            entry.host = Some(request.host().clone());
+            entry.path = Some(told.beginning(UNROUTED_PATH));
             if request.is_extended_connect() {
-                request.method().as_str().clone_into(&mut entry.method);
+                entry.method = Some(request.method().clone());
             }
         });
     }
@@ -106,25 +105,24 @@ impl Record {
     pub(crate) fn matched(&mut self, route: &Route, request: &CleanRequest) {
         let sealed = route.audit_path == AuditPath::Seal;
         self.seals_path = sealed;
+        let target = request.target().path_and_query();
         self.note(|entry| {
             entry.route = Some(route.name.clone());
-            entry.path = Some(if sealed {
-                Told::sealed(request.path())
-            } else {
-                Told::clear(request.path())
-            });
-            entry.query = match (request.target().query(), route.audit_query) {
+            if let Some(path) = &mut entry.path {
+                path.whole(sealed);
+            }
+            entry.query = match (target.query(), route.audit_query) {
                 (None, _) | (_, AuditQuery::Drop) => None,
-                (Some(query), AuditQuery::Keep) => Some(Told::clear(query)),
-                (Some(query), AuditQuery::Seal) => Some(Told::sealed(query)),
+                (Some(_), AuditQuery::Keep) => Some(Told::query_of(target)),
+                (Some(_), AuditQuery::Seal) => Some(Told::query_of(target).sealed(true)),
             };
         });
     }
 
     pub(crate) fn identified(&mut self, authn: &Authn) {
         if let Some(principal) = authn.principal() {
-            let who = who(principal);
-            self.note(|entry| entry.who = Some(who));
+            let person = Arc::clone(principal);
+            self.note(|entry| entry.who = Some(person));
         }
     }
 
@@ -137,7 +135,7 @@ impl Record {
                 Decision::Deny(_) => Verdict::Deny,
             };
             entry.reason = decision.reason();
-            entry.policies = decision.policies().to_vec();
+            entry.policies = decision.shared_policies();
             if let Decision::Deny(denial) = decision {
                 entry.probe = probe(denial);
             }
@@ -148,42 +146,26 @@ impl Record {
     ///
     /// # Errors
     /// [`Unavailable`] when it could not be written; the record is still there to tell of the refusal.
-    pub(crate) async fn admit(
-        &mut self,
-        admission: Admission<'_>,
-    ) -> Result<&Receipt, Unavailable> {
-        let Some(Place::Reserved(slot)) = self.place.take() else {
+    pub(crate) async fn admit(&mut self, admission: Admission<'_>) -> Result<Receipt, Unavailable> {
+        let (Some(entry), Some(slot)) = (&self.entry, &mut self.slot) else {
             return Err(Unavailable::Closed);
         };
-        let session = self
-            .entry
-            .as_ref()
-            .and_then(|entry| entry.who.as_ref()?.session.clone());
         let admission = Admission {
-            session: session.as_ref(),
+            session: entry.who.as_ref().and_then(|who| who.session()),
             path_sealed: self.seals_path,
             ..admission
         };
-        match slot.admit(&admission).await {
-            Ok(receipt) => match self.place.insert(Place::Admitted(receipt)) {
-                Place::Admitted(receipt) => Ok(receipt),
-                Place::Reserved(_) => Err(Unavailable::Closed),
-            },
-            Err(refused) => {
-                self.place = Some(Place::Reserved(refused.slot));
-                Err(refused.why)
-            }
-        }
+        slot.admit(&admission).await
     }
 
     /// The upstream that was tried or that answered, and the counters of the bytes that pass.
     pub(crate) fn carried(
         &mut self,
-        upstream: &str,
-        target: Option<&str>,
+        upstream: &Arc<str>,
+        target: Option<&Arc<str>>,
         meter: Option<Arc<Meter>>,
     ) {
-        let (upstream, target) = (upstream.to_owned(), target.unwrap_or_default().to_owned());
+        let (upstream, target) = (Arc::clone(upstream), target.cloned().unwrap_or_default());
         self.note(|entry| entry.upstream = Some((upstream, target)));
         self.meter = meter;
     }
@@ -194,7 +176,7 @@ impl Record {
         if let Some(entry) = self.entry.as_deref() {
             event = event.in_request(entry.id);
             if let Some(who) = &entry.who {
-                event = event.about(who.clone());
+                event = event.about(who.who());
             }
             if let Some(route) = &entry.route {
                 event = event.route(route.clone());
@@ -226,7 +208,7 @@ impl Record {
     /// The connection answered by itself because there was no request to be read.
     pub(crate) fn unparsed(mut self, reason: Reason, status: u16) {
         self.note(|entry| {
-            entry.method.clear();
+            entry.method = None;
             entry.status = status;
         });
         self.leave(Some(reason), 0);
@@ -252,11 +234,8 @@ impl Record {
             entry.reason = reason;
         }
         self.count(&entry);
-        match self.place.take() {
-            Some(Place::Reserved(slot)) => slot.record(*entry),
-            Some(Place::Admitted(receipt)) => receipt.record(*entry),
-            // Dropped while its admission was being written: the log closes what reached the journal.
-            None => {}
+        if let Some(slot) = self.slot.take() {
+            slot.record(entry);
         }
     }
 
@@ -349,20 +328,26 @@ pub(crate) fn admission<'a>(
 }
 
 /// Who asked, in the log's terms.
-pub(crate) fn who(principal: &Principal) -> Who {
-    Who {
-        id: principal.id.clone(),
-        email: Arc::clone(&principal.email),
-        name: Arc::clone(&principal.name),
-        groups: Arc::clone(&principal.groups),
-        tenant: Some(Arc::clone(&principal.tenant)),
-        session: Some(principal.session.id.clone()),
-        methods: principal
-            .session
-            .methods
-            .iter()
-            .map(|method| method.code())
-            .collect(),
+impl Person for Principal {
+    fn id(&self) -> &PrincipalId {
+        &self.id
+    }
+
+    fn session(&self) -> Option<&SessionId> {
+        Some(&self.session.id)
+    }
+
+    fn who(&self) -> Who {
+        let methods = self.session.methods.iter();
+        Who {
+            id: self.id.clone(),
+            email: Arc::clone(&self.email),
+            name: Arc::clone(&self.name),
+            groups: Arc::clone(&self.groups),
+            tenant: Some(Arc::clone(&self.tenant)),
+            session: Some(self.session.id.clone()),
+            methods: methods.map(|method| method.code()).collect(),
+        }
     }
 }
 
@@ -387,13 +372,13 @@ fn blank<B>(request: &Request<B>, facts: &Facts, plan: &Plan) -> RequestEntry {
         who: None,
         host: None,
         route: None,
-        method: request.method().as_str().to_owned(),
+        method: Some(request.method().clone()),
         protocol: protocol(request.version()),
         path: None,
         query: None,
-        user_agent: user_agent(request.headers()),
+        user_agent: request.headers().get(header::USER_AGENT).cloned(),
         verdict: Verdict::Undecided,
-        policies: Vec::new(),
+        policies: Arc::default(),
         reason: Reason::Defect,
         probe: None,
         answered_by: AnsweredBy::Portcullis,
@@ -401,23 +386,8 @@ fn blank<B>(request: &Request<B>, facts: &Facts, plan: &Plan) -> RequestEntry {
         status: 0,
         request_bytes: 0,
         response_bytes: 0,
-        config_hash: Arc::clone(&plan.config_hash),
-        policy_hash: Arc::clone(&plan.policy_hash),
+        revision: Arc::clone(&plan.revision),
     }
-}
-
-/// At most [`UNROUTED_PATH`] bytes of `path`, whole characters.
-fn beginning(path: &str) -> &str {
-    path.get(..path.floor_char_boundary(UNROUTED_PATH))
-        .unwrap_or_default()
-}
-
-fn user_agent(headers: &HeaderMap) -> Option<String> {
-    headers
-        .get(header::USER_AGENT)?
-        .to_str()
-        .ok()
-        .map(str::to_owned)
 }
 
 const fn protocol(version: Version) -> &'static str {

@@ -22,7 +22,7 @@ pub(crate) use master::{MacKey, MasterKey};
 pub(crate) use note::{NoteSigner, NoteVerifier};
 pub(crate) use password::{PasswordError, PasswordHasher, check_phc};
 pub(crate) use password_policy::{PasswordPolicy, WeakPassword};
-pub(crate) use seal::SealingKey;
+pub(crate) use seal::{HEAD, SealingKey};
 pub(crate) use sign::{TokenSigner, TokenType};
 
 /// Chooses aws-lc-rs for TLS and for tokens, once per process.

@@ -19,8 +19,10 @@ pub(super) enum Cipher {
     Gcm = 2,
 }
 
-/// Bytes that sealing adds: version, nonce, tag.
-pub(crate) const OVERHEAD: usize = 1 + NONCE_LEN + 16;
+/// Bytes that stand before the ciphertext: version, nonce.
+pub(crate) const HEAD: usize = 1 + NONCE_LEN;
+/// Bytes that sealing adds: these and the tag.
+pub(crate) const OVERHEAD: usize = HEAD + 16;
 
 /// A key ready to seal and open under one cipher.
 pub(super) struct Sealer {
@@ -43,14 +45,21 @@ impl Sealer {
     }
 
     pub(super) fn seal(&self, context: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, KeyError> {
-        let nonce: [u8; NONCE_LEN] = random::nonce();
         let mut out = Vec::with_capacity(plaintext.len().saturating_add(OVERHEAD));
-        out.push(self.cipher as u8);
-        out.extend_from_slice(&nonce);
+        out.extend_from_slice(&[0; HEAD]);
         out.extend_from_slice(plaintext);
-        let (_head, body) = out
-            .split_at_mut_checked(1 + NONCE_LEN)
+        self.seal_in_place(context, &mut out)?;
+        Ok(out)
+    }
+
+    /// Seals what stands behind the first [`HEAD`] bytes of `value`, which are overwritten.
+    fn seal_in_place(&self, context: &[u8], value: &mut Vec<u8>) -> Result<(), KeyError> {
+        let ([version, space @ ..], body) = value
+            .split_first_chunk_mut::<HEAD>()
             .ok_or(KeyError::Refused("seal a value"))?;
+        *version = self.cipher as u8;
+        let nonce: [u8; NONCE_LEN] = random::nonce();
+        *space = nonce;
         let tag = self
             .key
             .seal_in_place_separate_tag(
@@ -59,8 +68,8 @@ impl Sealer {
                 body,
             )
             .map_err(|_unspecified| KeyError::Refused("seal a value"))?;
-        out.extend_from_slice(tag.as_ref());
-        Ok(out)
+        value.extend_from_slice(tag.as_ref());
+        Ok(())
     }
 
     /// Gives [`KeyError::Unsealable`] for anything that `seal` did not make under this key and context.
@@ -130,9 +139,19 @@ impl SealingKey {
         Self::from_bytes(Zeroizing::new(bytes))
     }
 
-    /// `context` says where the value stands, so that it does not open anywhere else.
+    #[cfg(test)]
     pub(crate) fn seal(&self, context: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, KeyError> {
         self.sealer.seal(context, plaintext)
+    }
+
+    /// Seals what stands behind the first [`HEAD`] bytes of `value`, in its place. `context` says where it stands, so
+    /// that it does not open anywhere else.
+    pub(crate) fn seal_in_place(
+        &self,
+        context: &[u8],
+        value: &mut Vec<u8>,
+    ) -> Result<(), KeyError> {
+        self.sealer.seal_in_place(context, value)
     }
 
     pub(crate) fn open(

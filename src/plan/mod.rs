@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 
+use crate::audit::Revision;
 use crate::authn::rules::Rules as AuthnRules;
 use crate::authz::Policies;
 use crate::authz::cases::Report;
@@ -33,10 +34,9 @@ pub(crate) struct Plan {
     /// Counted from 1 at the start of the process.
     pub(crate) generation: u64,
     pub(crate) config: Config,
-    /// SHA-256 over the files that were read, 16 hexadecimal digits of it.
-    pub(crate) config_hash: Arc<str>,
-    /// The same over the policies, those made from `allow` included.
-    pub(crate) policy_hash: Arc<str>,
+    /// SHA-256 over the files that were read, 16 hexadecimal digits of it, and the same over the policies, those made
+    /// from `allow` included.
+    pub(crate) revision: Arc<Revision>,
     pub(crate) message: message::Rules,
     pub(crate) limits: Limits,
     pub(crate) routes: RouteTable,
@@ -97,8 +97,10 @@ impl Plan {
         let behind = behind(&routes, &upstreams);
         let plan = Self {
             generation,
-            config_hash: digest(config.texts()),
-            policy_hash: digest(policies.rules().map(|rule| rule.text())),
+            revision: Arc::new(Revision {
+                config: digest(config.texts()),
+                policies: digest(policies.rules().map(|rule| rule.text())),
+            }),
             message: message::Rules::compile(&config),
             limits: Limits::compile(&config, previous.map(|plan| &plan.limits)),
             routes,
@@ -241,7 +243,7 @@ fn brand(config: &Config, problems: &mut Problems) -> Option<Brand> {
     Some(brand)
 }
 
-fn digest(texts: impl Iterator<Item = impl AsRef<str>>) -> Arc<str> {
+fn digest(texts: impl Iterator<Item = impl AsRef<str>>) -> Box<str> {
     let mut all = Vec::new();
     for text in texts {
         all.extend_from_slice(text.as_ref().as_bytes());

@@ -86,7 +86,7 @@ fn desk(house: &House) -> Desk {
     let reloader = Arc::clone(&house.reloader);
     let reload = move |actor| match reloader.reload(actor) {
         Ok(done) => Ok(Reloaded {
-            config: done.plan.config_hash.to_string(),
+            config: done.plan.revision.config.to_string(),
             warnings: done.warnings.render(false),
             waiting: done.waiting,
         }),

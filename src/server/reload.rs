@@ -115,7 +115,7 @@ impl Reloader {
     }
 
     fn tell_loaded(&self, reloaded: &Reloaded, actor: Actor, now: Timestamp) {
-        let hash = reloaded.plan.config_hash.to_string();
+        let hash = reloaded.plan.revision.config.to_string();
         tracing::info!(
             "event.name" = "portcullis.config.reloaded",
             config = hash,
@@ -127,7 +127,7 @@ impl Reloader {
         let event = SecurityEvent::new(now, Action::ConfigLoaded).by(actor);
         let event = event
             .detail("portcullis.config.hash", hash)
-            .detail("portcullis.policy.hash", &*reloaded.plan.policy_hash);
+            .detail("portcullis.policy.hash", &*reloaded.plan.revision.policies);
         self.core.audit.record(event);
     }
 

@@ -9,7 +9,7 @@ use super::super::verify::verify;
 use super::*;
 
 /// Copies a folder as it is at this moment, as a crash would freeze it.
-fn freeze(from: &Path) -> tempfile::TempDir {
+pub(super) fn freeze(from: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     let status = std::process::Command::new("cp")
         .arg("-a")
@@ -22,7 +22,7 @@ fn freeze(from: &Path) -> tempfile::TempDir {
 }
 
 /// Leaves a value as a killed process would: nothing tidies up after it.
-fn leave<T>(value: T) {
+pub(super) fn leave<T>(value: T) {
     let _left: &mut T = Box::leak(Box::new(value));
 }
 
@@ -38,7 +38,7 @@ fn counts(folder: &Path) -> BTreeMap<String, usize> {
     counts
 }
 
-fn assert_each_once(folder: &Path, admitted: impl IntoIterator<Item = u64>) {
+pub(super) fn assert_each_once(folder: &Path, admitted: impl IntoIterator<Item = u64>) {
     let counts = counts(folder);
     for number in admitted {
         let id = id(number).to_string();
@@ -270,7 +270,8 @@ fn journal_files_of_long_requests_are_carried_over_and_go_away() {
         .map(|number| {
             let mut admission = admission(number, &route, &person);
             admission.received = begin;
-            journal.admit(&admission).unwrap().0
+            let ticket = journal.gather(&admission);
+            journal.written(&ticket).unwrap().0
         })
         .collect();
     journal.settle(places[..3].iter().copied()).unwrap();

@@ -18,8 +18,8 @@ fn record_golden(log: &Arc<AuditLog>) {
         .detail("portcullis.config.hash", "91c4");
     log.record(event);
     let mut request = entry(7);
-    request.query = Some(Told::sealed("month=2026-11"));
-    request.path = Some(Told::clear("/admin/\u{202e}rates\n"));
+    request.query = Some(Told::as_if("month=2026-11").sealed(true));
+    request.path = Some(Told::as_if("/admin/\u{202e}rates\n"));
     log.reserve().unwrap().record(request);
     let event = SecurityEvent::new(at, Action::SignInFailed)
         .claiming("kim")

@@ -4,14 +4,17 @@ mod crash;
 mod failure;
 mod golden;
 mod tampering;
+mod turns;
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
+use http::{HeaderValue, Method};
+
 use super::recover::OpenError;
 use super::seal::tests::MemoryKeyring;
 use super::*;
-use crate::base::{Clock, PolicyId, PrincipalId, Reason, RequestId, RouteName, Timestamp};
+use crate::base::{Clock, Host, PolicyId, PrincipalId, Reason, RequestId, RouteName, Timestamp};
 use crate::keys::NoteSigner;
 
 pub(super) const ORIGIN: &str = "login.example.com/audit";
@@ -56,9 +59,24 @@ pub(super) fn id(number: u64) -> RequestId {
     RequestId::new(Timestamp::from_secs(1_790_000_000), number)
 }
 
-pub(super) fn entry(number: u64) -> RequestEntry {
+/// Tests tell of people who are nobody else's.
+impl Person for Who {
+    fn id(&self) -> &PrincipalId {
+        &self.id
+    }
+
+    fn session(&self) -> Option<&crate::base::SessionId> {
+        self.session.as_ref()
+    }
+
+    fn who(&self) -> Who {
+        self.clone()
+    }
+}
+
+pub(super) fn entry(number: u64) -> Box<RequestEntry> {
     let at = Timestamp::from_secs(1_790_000_000);
-    RequestEntry {
+    Box::new(RequestEntry {
         id: id(number),
         received: at,
         decided: Some(at),
@@ -67,16 +85,16 @@ pub(super) fn entry(number: u64) -> RequestEntry {
         client: "198.51.100.7".parse().unwrap(),
         peer: "10.0.0.5".parse().unwrap(),
         tls: Some(("1.3", "TLS_AES_128_GCM_SHA256")),
-        who: Some(who()),
-        host: Some("billing.example.com".into()),
+        who: Some(Arc::new(who())),
+        host: Some(Host::parse("billing.example.com").unwrap()),
         route: Some(RouteName::new("billing")),
-        method: "POST".into(),
+        method: Some(Method::POST),
         protocol: "2",
-        path: Some(Told::clear("/admin/rates")),
+        path: Some(Told::as_if("/admin/rates")),
         query: None,
-        user_agent: Some("curl/8".into()),
+        user_agent: Some(HeaderValue::from_static("curl/8")),
         verdict: Verdict::Deny,
-        policies: vec![PolicyId::new("billing.admin-path")],
+        policies: Arc::new([PolicyId::new("billing.admin-path")]),
         reason: Reason::Forbidden,
         probe: None,
         answered_by: AnsweredBy::Portcullis,
@@ -84,9 +102,11 @@ pub(super) fn entry(number: u64) -> RequestEntry {
         status: 403,
         request_bytes: 812,
         response_bytes: 2_210,
-        config_hash: "91c4".into(),
-        policy_hash: "5f20".into(),
-    }
+        revision: Arc::new(Revision {
+            config: "91c4".into(),
+            policies: "5f20".into(),
+        }),
+    })
 }
 
 pub(super) fn who() -> Who {
@@ -129,10 +149,12 @@ pub(super) fn now_or_later<F: Future>(future: F) -> F::Output {
         .block_on(future)
 }
 
-pub(super) fn admit(log: &Arc<AuditLog>, number: u64) -> Receipt {
+pub(super) fn admit(log: &Arc<AuditLog>, number: u64) -> Slot {
     let (route, person) = (RouteName::new("billing"), PrincipalId::new("u-41"));
-    let slot = log.reserve().unwrap();
-    now_or_later(slot.admit(&admission(number, &route, &person))).unwrap()
+    let mut slot = log.reserve().unwrap();
+    let receipt = now_or_later(slot.admit(&admission(number, &route, &person)));
+    assert!(receipt.is_ok(), "{receipt:?}");
+    slot
 }
 
 /// Every line of the log, parsed.
@@ -175,24 +197,21 @@ fn an_entry_built_from_the_worst_values_stays_within_the_limit() {
     let log = open_with(&options, &Arc::new(MemoryKeyring::default()));
     for sealed in [true, false] {
         let mut entry = entry(1);
-        let told = |text: &str| Told {
-            text: text.into(),
-            sealed,
-        };
-        entry.path = Some(told(&worst));
-        entry.query = Some(told(&worst));
-        entry.method = worst.clone();
-        entry.host = Some(worst.clone());
-        entry.user_agent = Some(worst.clone());
+        let told = Told::as_if(worst.clone()).sealed(sealed);
+        entry.path = Some(told.clone());
+        entry.query = Some(told);
+        entry.method = Some(Method::from_bytes("M".repeat(20_000).as_bytes()).unwrap());
+        entry.user_agent = Some(HeaderValue::from_str(&"\"".repeat(20_000)).unwrap());
         entry.route = Some(RouteName::new(worst.as_str()));
-        entry.upstream = Some((worst.clone(), worst.clone()));
-        entry.policies = vec![PolicyId::new(worst.as_str()); 500];
-        if let Some(who) = &mut entry.who {
-            who.email = worst.as_str().into();
-            who.name = worst.as_str().into();
-            who.tenant = Some(worst.as_str().into());
-            who.groups = Arc::new((0..500).map(|number| format!("{number}{worst}")).collect());
-        }
+        entry.upstream = Some((worst.as_str().into(), worst.as_str().into()));
+        entry.policies = vec![PolicyId::new(worst.as_str()); 500].into();
+        entry.who = Some(Arc::new(Who {
+            email: worst.as_str().into(),
+            name: worst.as_str().into(),
+            tenant: Some(worst.as_str().into()),
+            groups: Arc::new((0..500).map(|number| format!("{number}{worst}")).collect()),
+            ..who()
+        }));
         log.reserve().unwrap().record(entry);
     }
     let mut event = SecurityEvent::new(Timestamp::EPOCH, Action::AdminActed)

@@ -5,6 +5,8 @@
 
 use aws_lc_rs::digest;
 
+use crate::keys::sha256;
+
 /// SHA-256.
 pub(crate) type Hash = [u8; 32];
 
@@ -13,11 +15,16 @@ pub(crate) const TILE_WIDTH: usize = 256;
 /// `log2(TILE_WIDTH)`.
 pub(crate) const TILE_HEIGHT: u32 = 8;
 
-fn sha256(parts: &[&[u8]]) -> Hash {
+/// What is hashed before a leaf.
+const LEAF: u8 = 0;
+/// What is hashed before two nodes.
+const NODE: u8 = 1;
+
+/// `SHA-256(0x00 || line)`; the line without its line feed.
+pub(crate) fn leaf_hash(line: &[u8]) -> Hash {
     let mut context = digest::Context::new(&digest::SHA256);
-    for part in parts {
-        context.update(part);
-    }
+    context.update(&[LEAF]);
+    context.update(line);
     let mut hash = [0; 32];
     for (to, from) in hash.iter_mut().zip(context.finish().as_ref()) {
         *to = *from;
@@ -25,14 +32,22 @@ fn sha256(parts: &[&[u8]]) -> Hash {
     hash
 }
 
-/// `SHA-256(0x00 || line)`; the line without its line feed.
-pub(crate) fn leaf_hash(line: &[u8]) -> Hash {
-    sha256(&[&[0], line])
+/// As [`leaf_hash`], of a line with one byte before it that may be overwritten.
+pub(super) fn leaf_hash_in_place(room_and_line: &mut [u8]) -> Hash {
+    if let Some(first) = room_and_line.first_mut() {
+        *first = LEAF;
+    }
+    sha256(room_and_line)
 }
 
 /// `SHA-256(0x01 || left || right)`.
 pub(crate) fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    sha256(&[&[1], left, right])
+    let mut node = [NODE; 65];
+    let children = left.iter().chain(right);
+    for (to, from) in node.iter_mut().skip(1).zip(children) {
+        *to = *from;
+    }
+    sha256(&node)
 }
 
 /// The root over `hashes`, of which there must be a power of two.
