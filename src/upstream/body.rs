@@ -45,6 +45,8 @@ pub(super) enum Source {
     H1(Exchange),
     /// A stream of a connection that never left the pool.
     H2(Body),
+    /// It broke, and the client's connection has yet to send what came before.
+    Broken(BodyError),
     Ended,
 }
 
@@ -92,7 +94,7 @@ impl Download {
         if let Some(lease) = self.lease.take() {
             let connection = match source {
                 Source::H1(exchange) => exchange.into_rested(),
-                Source::H2(_) | Source::Ended => None,
+                Source::H2(_) | Source::Broken(_) | Source::Ended => None,
             };
             lease.settle(connection, Instant::now());
         }
@@ -109,10 +111,26 @@ impl Download {
         }
     }
 
+    /// A server gives up a connection whose answer fails at once. What came before the fault is sent first, so that the
+    /// client sees an answer that breaks off, and not none.
+    fn break_off(&mut self, error: BodyError, cx: &Context<'_>) -> Polled {
+        if self.lease.is_none() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        self.give_up(None);
+        self.source = Source::Broken(error);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Polled {
         match &mut self.source {
             Source::H1(exchange) => exchange.poll_frame(cx),
             Source::H2(body) => Pin::new(body).poll_frame(cx),
+            Source::Broken(_) => match std::mem::replace(&mut self.source, Source::Ended) {
+                Source::Broken(error) => Poll::Ready(Some(Err(error))),
+                _ => Poll::Ready(None),
+            },
             Source::Ended => Poll::Ready(None),
         }
     }
@@ -121,6 +139,7 @@ impl Download {
         match &self.source {
             Source::H1(exchange) => exchange.is_ended(),
             Source::H2(body) => body.is_end_stream(),
+            Source::Broken(_) => false,
             Source::Ended => true,
         }
     }
@@ -190,7 +209,7 @@ impl HttpBody for Download {
         if let Some(wait) = &mut this.wait {
             wait.fresh = false;
         }
-        match &polled {
+        match polled {
             Some(Ok(frame)) => {
                 if let (Some(lease), Some(data)) = (&this.lease, frame.data_ref()) {
                     lease.meter.add_down(data.len() as u64);
@@ -198,11 +217,14 @@ impl HttpBody for Download {
                 if this.has_ended() {
                     this.settle();
                 }
+                Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(_)) => this.give_up(None),
-            None => this.settle(),
+            Some(Err(error)) => this.break_off(error, cx),
+            None => {
+                this.settle();
+                Poll::Ready(None)
+            }
         }
-        Poll::Ready(polled)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -213,6 +235,7 @@ impl HttpBody for Download {
         let left = match &self.source {
             Source::H1(exchange) => exchange.left(),
             Source::H2(body) => return body.size_hint(),
+            Source::Broken(_) => None,
             Source::Ended => Some(0),
         };
         left.map_or_else(SizeHint::default, SizeHint::with_exact)

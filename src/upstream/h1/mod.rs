@@ -11,3 +11,6 @@ mod sending;
 pub(super) use connection::Connection;
 pub(super) use exchange::{Exchange, Failure};
 pub(super) use sending::Sending;
+
+#[cfg(test)]
+mod tests;
