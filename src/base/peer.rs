@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Version};
 
 use super::{Authority, Host};
@@ -22,7 +23,7 @@ pub(crate) struct Peer {
     /// `None` on the plain listener.
     pub(crate) tls: Option<TlsFacts>,
     /// What upstreams are told about the connection, from its first request on.
-    pub(crate) statement: OnceLock<Statement>,
+    pub(crate) statement: OnceLock<Arc<Statement>>,
 }
 
 /// Header fields about where a request comes from, and what they were written from.
@@ -35,7 +36,11 @@ pub(crate) struct Statement {
     pub(crate) version: Version,
     /// Our name in `Via`.
     pub(crate) pseudonym: String,
+    /// What `Host` says, unless the upstream is told its own name.
+    pub(crate) host: HeaderValue,
     pub(crate) fields: Vec<(HeaderName, HeaderValue)>,
+    /// The same fields as HTTP/1.1 writes them.
+    pub(crate) lines: Bytes,
 }
 
 /// What the TLS handshake settled.

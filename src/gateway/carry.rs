@@ -2,7 +2,6 @@
 //!
 //! Nothing leaves without a permit and a receipt, and nobody waits for an answer longer than the permission holds.
 
-use std::pin::pin;
 use std::sync::Arc;
 
 use http::Response;
@@ -17,7 +16,6 @@ use crate::audit::AnsweredBy;
 use crate::authz::Permit;
 use crate::base::{Facts, Peer};
 use crate::message::response::Came;
-use crate::message::watch::AGAIN;
 use crate::message::{Body, CleanRequest, security};
 use crate::plan::{Plan, RequestContext};
 use crate::route::Route;
@@ -89,15 +87,15 @@ impl Gateway {
         (route, group): (&Arc<Route>, &Group),
         (peer, record): (&Peer, &mut Record),
     ) -> Result<Forwarded, Refusal> {
-        let mut forwarding = pin!(self.pools.forward(outgoing));
-        let outcome = loop {
-            match tokio::time::timeout(AGAIN, forwarding.as_mut()).await {
-                Ok(outcome) => break outcome,
-                Err(_still_waiting) => {
-                    again::judge(record, peer, &self.shared).map_err(Refusal::PermissionLost)?
-                }
-            }
+        let mut lost = None;
+        let mut permission = || {
+            let judged = again::judge(record, peer, &self.shared);
+            judged.inspect_err(|reason| lost = Some(*reason))
         };
+        let outcome = self.pools.forward(outgoing, &mut permission).await;
+        if let Some(reason) = lost {
+            return Err(Refusal::PermissionLost(reason));
+        }
         match outcome {
             Ok(forwarded) => {
                 let Report { target, meter, .. } = &forwarded.report;

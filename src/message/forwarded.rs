@@ -4,10 +4,10 @@
 //! outcome of a check, it only ends the reading. What goes to upstreams is written from scratch.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use http::Version;
-use http::header::{FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, VIA};
+use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue, VIA};
 use ipnet::IpNet;
 
 use crate::base::{Authority, Statement};
@@ -115,25 +115,29 @@ pub(crate) struct Edge<'a> {
     pub(crate) pseudonym: &'a str,
 }
 
-/// Writes `Host`, `X-Forwarded-*`, `X-Real-IP`, `Forwarded` and `Via`, replacing whatever stood there but earlier
-/// `Via` hops. `known` keeps the text for the connection's next request.
-pub(crate) fn state(headers: &mut HeaderMap, edge: &Edge<'_>, known: &OnceLock<Statement>) {
-    let first = known.get_or_init(|| edge.statement());
-    let other;
-    let statement = if edge.is_subject_of(first) {
-        first
+/// `X-Forwarded-*`, `X-Real-IP`, `Forwarded`, `Via` and the value of `Host` for a request. `known` keeps the text for the
+/// connection's next request.
+pub(crate) fn state(edge: &Edge<'_>, known: &OnceLock<Arc<Statement>>) -> Arc<Statement> {
+    let first = known.get_or_init(|| Arc::new(edge.statement()));
+    if edge.is_subject_of(first) {
+        Arc::clone(first)
     } else {
-        other = edge.statement();
-        &other
-    };
-    headers.reserve(statement.fields.len());
-    for (name, value) in &statement.fields {
-        if *name == VIA {
-            headers.append(name, value.clone());
-        } else {
-            headers.insert(name, value.clone());
-        }
+        Arc::new(edge.statement())
     }
+}
+
+/// `true` for what [`state`] writes anew, so that nothing of the client's may stand beside it. Earlier `Via` hops stay.
+pub(super) fn is_stated(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "forwarded"
+            | "host"
+            | "x-forwarded-for"
+            | "x-forwarded-host"
+            | "x-forwarded-port"
+            | "x-forwarded-proto"
+            | "x-real-ip"
+    )
 }
 
 impl Edge<'_> {
@@ -165,12 +169,12 @@ impl Edge<'_> {
             _ => "1.1",
         };
         let port = self.authority.port.unwrap_or(usual);
+        let written = HeaderValue::try_from(&host);
         let fields = [
             (
                 FORWARDED,
                 format!("for={node};host=\"{host}\";proto={proto};by=_{by}"),
             ),
-            (HOST, host.clone()),
             (X_FORWARDED_HOST, host),
             (X_FORWARDED_FOR, client.clone()),
             (X_REAL_IP, client),
@@ -178,17 +182,32 @@ impl Edge<'_> {
             (X_FORWARDED_PORT, port.to_string()),
             (VIA, format!("{version} {by}")),
         ];
+        let fields: Vec<_> = fields
+            .into_iter()
+            .filter_map(|(name, text)| Some((name, HeaderValue::try_from(text).ok()?)))
+            .collect();
+        let mut lines = Vec::with_capacity(256);
+        for (name, value) in &fields {
+            write_line(&mut lines, name, value);
+        }
         Statement {
             client: self.client,
             authority: self.authority.clone(),
             version: self.version,
             pseudonym: self.pseudonym.to_owned(),
-            fields: fields
-                .into_iter()
-                .filter_map(|(name, text)| Some((name, HeaderValue::try_from(text).ok()?)))
-                .collect(),
+            host: written.unwrap_or_else(|_impossible| HeaderValue::from_static("")),
+            fields,
+            lines: lines.into(),
         }
     }
+}
+
+/// A field as HTTP/1.1 writes it. Names and values of these types hold no line end.
+pub(crate) fn write_line(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+    out.extend_from_slice(name.as_str().as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]
@@ -315,10 +334,8 @@ mod tests {
 
     #[test]
     fn upstreams_learn_what_the_edge_knows_and_nothing_else() {
-        let mut map = headers(&[("x-forwarded-for", "6.6.6.6"), ("via", "1.1 before")]);
         let authority = Authority::parse("app.example").unwrap();
-        state(
-            &mut map,
+        let stated = state(
             &Edge {
                 client: "2001:db8::17".parse().unwrap(),
                 authority: &authority,
@@ -334,24 +351,31 @@ mod tests {
             ("x-forwarded-host", "app.example"),
             ("x-forwarded-proto", "https"),
             ("x-forwarded-port", "443"),
+            ("via", "2 portcullis"),
             (
                 "forwarded",
                 "for=\"[2001:db8::17]\";host=\"app.example\";proto=https;by=_portcullis",
             ),
         ];
         for (name, value) in rows {
-            let values: Vec<_> = map.get_all(name).iter().collect();
-            assert_eq!(values, [value], "{name}");
+            let mut said = stated.fields.iter().filter(|(said, _)| said == name);
+            assert_eq!(said.next().unwrap().1, value, "{name}");
+            assert!(said.next().is_none(), "{name}");
         }
-        let via: Vec<_> = map.get_all("via").iter().collect();
-        assert_eq!(via, ["1.1 before", "2 portcullis"]);
+        assert_eq!(stated.host, "app.example");
+        let lines = std::str::from_utf8(&stated.lines).unwrap();
+        let written: Vec<_> = lines.split_terminator("\r\n").collect();
+        let fields = stated.fields.iter();
+        let fields: Vec<_> = fields
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        assert_eq!(written, fields);
     }
 
     #[test]
     fn what_is_known_of_a_connection_is_said_of_no_other_client_host_or_version() {
         let known = OnceLock::new();
         let said = |client: &str, host: &str, version, pseudonym| {
-            let mut map = HeaderMap::new();
             let authority = Authority::parse(host).unwrap();
             let edge = Edge {
                 client: client.parse().unwrap(),
@@ -360,9 +384,13 @@ mod tests {
                 version,
                 pseudonym,
             };
-            state(&mut map, &edge, &known);
-            let text = |name: &str| map[name].to_str().unwrap().to_owned();
-            [text("x-forwarded-for"), text("host"), text("via")]
+            let stated = state(&edge, &known);
+            let text = |name: &str| {
+                let (_, value) = stated.fields.iter().find(|(said, _)| said == name).unwrap();
+                value.to_str().unwrap().to_owned()
+            };
+            let host = stated.host.to_str().unwrap().to_owned();
+            [text("x-forwarded-for"), host, text("via")]
         };
         let first = ["192.0.2.1", "app.example", "1.1 pc"];
         let http = Version::HTTP_11;

@@ -2,26 +2,32 @@
 //!
 //! Runs before anything of ours is added, so no `Connection` option can take away what the edge sets.
 
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::identity::Reserved;
 
-/// Fields that never cross the edge, listed in `Connection` or not.
-const HOP_BY_HOP: [HeaderName; 7] = [
-    header::CONNECTION,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
+/// Fields that never cross the edge, listed in `Connection` or not; the last three of them RFC 9110 does not register.
+///
+/// `Trailer` is one of them as well, but the next connection needs the announcement: see [`is_hop_by_hop`].
+fn is_of_connection(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-connection"
+    )
+}
 
-/// The same, of names that RFC 9110 does not register.
-const HOP_BY_HOP_BY_CUSTOM: [&str; 3] = ["http2-settings", "keep-alive", "proxy-connection"];
-
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    HOP_BY_HOP.contains(name) || HOP_BY_HOP_BY_CUSTOM.contains(&name.as_str())
+/// `true` for what concerns one connection only. `announces` keeps `Trailer`, for content that may have trailers on the
+/// next connection too.
+pub(super) fn is_hop_by_hop(name: &HeaderName, announces: bool) -> bool {
+    is_of_connection(name) || (!announces && *name == header::TRAILER)
 }
 
 /// Removes every field that `is_unwanted` names. A look at the few names that are there costs less than to ask for
@@ -51,33 +57,38 @@ pub(crate) fn options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     headers
         .get_all(header::CONNECTION)
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
+        .flat_map(options_of)
+}
+
+/// The options of one `Connection` field.
+pub(super) fn options_of(value: &HeaderValue) -> impl Iterator<Item = &str> {
+    let text = value.to_str().unwrap_or_default();
+    text.split(',')
         .map(str::trim)
         .filter(|option| !option.is_empty())
 }
 
-/// Removes connection-specific fields and those that `Connection` names, except end-to-end ones.
-pub(crate) fn strip(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        let nominated: Vec<HeaderName> = options(headers)
-            .filter(|option| !is_end_to_end(option))
-            .filter_map(|option| option.parse().ok())
-            .collect();
-        for name in nominated {
-            headers.remove(name);
-        }
-    }
-    remove_if(headers, is_hop_by_hop);
+/// The fields that `Connection` names, except end-to-end ones.
+pub(super) fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    let options = options(headers);
+    options.filter_map(nomination).collect()
 }
 
-/// The same, but `Trailer` stays: the next connection needs the announcement, and hyper sends no trailer without one.
-pub(crate) fn strip_but_announced(headers: &mut HeaderMap) {
-    let announced = headers.remove(header::TRAILER);
-    strip(headers);
-    if let Some(announced) = announced {
-        headers.insert(header::TRAILER, announced);
+/// The field that an option names, when it may be taken away.
+pub(super) fn nomination(option: &str) -> Option<HeaderName> {
+    let usual = ["close", "keep-alive", "te", "upgrade"];
+    if usual.iter().any(|usual| usual.eq_ignore_ascii_case(option)) || is_end_to_end(option) {
+        return None;
     }
+    option.parse().ok()
+}
+
+/// Removes connection-specific fields and those that `Connection` names, except end-to-end ones.
+fn strip(headers: &mut HeaderMap) {
+    for name in nominated(headers) {
+        headers.remove(name);
+    }
+    remove_if(headers, |name| is_hop_by_hop(name, false));
 }
 
 /// Removes from trailers what must not be there (RFC 9110 section 6.5.1) and what only the edge may say.

@@ -48,7 +48,21 @@ const OWN_PAGE_PERMISSIONS: &str = "accelerometer=(), camera=(), display-capture
     publickey-credentials-create=(self), publickey-credentials-get=(self), screen-wake-lock=(), usb=(), \
     xr-spatial-tracking=()";
 
-/// Cleans the headers of an upstream's answer. `finish` must follow, as for every answer.
+/// Whether a field of an upstream's answer goes to the client. `Trailer` does: the client's connection needs it too.
+pub(crate) fn is_passed_on(name: &HeaderName) -> bool {
+    !hop::is_hop_by_hop(name, true) && !is_unsaid(name)
+}
+
+/// Leaves out what [`is_passed_on`] does not let pass, for answers whose head somebody else has read.
+pub(crate) fn leave_out(headers: &mut HeaderMap) {
+    for name in hop::nominated(headers) {
+        headers.remove(name);
+    }
+    hop::remove_if(headers, |name| !is_passed_on(name));
+}
+
+/// Applies the rules of the edge and of a route to an answer of which only what [`is_passed_on`] is left. `finish` must
+/// follow, as for every answer.
 pub(crate) fn from_upstream(
     status: StatusCode,
     headers: &mut HeaderMap,
@@ -56,15 +70,6 @@ pub(crate) fn from_upstream(
     route: &ResponseRules,
     came: &Came<'_>,
 ) {
-    let protocol = (status == StatusCode::SWITCHING_PROTOCOLS)
-        .then(|| headers.get(header::UPGRADE).cloned())
-        .flatten();
-    hop::strip_but_announced(headers);
-    if let Some(protocol) = protocol {
-        headers.insert(header::UPGRADE, protocol);
-        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    }
-    hop::remove_if(headers, is_unsaid);
     if status == StatusCode::NO_CONTENT {
         // RFC 9110 section 8.6: it says nothing there.
         headers.remove(header::CONTENT_LENGTH);
@@ -134,7 +139,7 @@ pub(crate) fn finish(headers: &mut HeaderMap, secure: bool, rules: &Rules) {
 mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-    use super::{finish, from_upstream, own_answer};
+    use super::{finish, from_upstream, leave_out, own_answer};
     use crate::message::Rules;
     use crate::message::response::{Came, ResponseRules};
 
@@ -152,6 +157,7 @@ mod tests {
     fn answered(pairs: &[(&'static str, &'static str)], route: &ResponseRules) -> HeaderMap {
         let rules = Rules::default();
         let mut map = headers(pairs);
+        leave_out(&mut map);
         from_upstream(StatusCode::OK, &mut map, &rules, route, &Came::nowhere());
         finish(&mut map, true, &rules);
         map
@@ -223,26 +229,6 @@ mod tests {
         let map = answered(&[("x-debug", "1"), ("x-frame-options", "ALLOWALL")], &route);
         assert_eq!(map["x-frame-options"], "DENY");
         assert!(!map.contains_key("x-debug"));
-    }
-
-    #[test]
-    fn switching_protocols_keeps_its_two_headers() {
-        let mut map = headers(&[
-            ("upgrade", "websocket"),
-            ("connection", "Upgrade, x"),
-            ("x", "1"),
-        ]);
-        let route = ResponseRules::default();
-        from_upstream(
-            StatusCode::SWITCHING_PROTOCOLS,
-            &mut map,
-            &Rules::default(),
-            &route,
-            &Came::nowhere(),
-        );
-        assert_eq!(map["upgrade"], "websocket");
-        assert_eq!(map["connection"], "upgrade");
-        assert!(!map.contains_key("x"));
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(crate) enum ErrorKind {
     #[error("the upstream did not answer in time")]
     AnswerTimeout,
     #[error("the connection to the upstream failed before it answered")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the upstream's answer breaks HTTP: {0}")]
     Answer(&'static str),
     #[error("the request ended early: {0}")]

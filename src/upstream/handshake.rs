@@ -5,7 +5,7 @@
 
 use aws_lc_rs::digest;
 use data_encoding::BASE64;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::keys::random;
 
@@ -19,12 +19,12 @@ pub(super) struct Handshake {
 }
 
 impl Handshake {
-    /// Writes a fresh key among the headers of the request.
-    pub(super) fn begin(headers: &mut HeaderMap) -> Option<Self> {
+    /// A handshake and the field that carries its fresh key.
+    pub(super) fn begin() -> Option<(Self, (HeaderName, HeaderValue))> {
         let key = BASE64.encode(&random::bytes::<16>());
         let proof = proof(&key);
-        headers.insert(header::SEC_WEBSOCKET_KEY, HeaderValue::try_from(key).ok()?);
-        Some(Self { proof })
+        let key = HeaderValue::try_from(key).ok()?;
+        Some((Self { proof }, (header::SEC_WEBSOCKET_KEY, key)))
     }
 
     /// The answer took up this handshake and no other.
@@ -55,9 +55,9 @@ mod tests {
 
     #[test]
     fn a_handshake_is_taken_up_by_its_own_proof_said_once() {
-        let mut sent = HeaderMap::new();
-        let handshake = Handshake::begin(&mut sent).unwrap();
-        let own = proof(sent["sec-websocket-key"].to_str().unwrap());
+        let (handshake, (name, key)) = Handshake::begin().unwrap();
+        assert_eq!(name, "sec-websocket-key");
+        let own = proof(key.to_str().unwrap());
         let answer = |proofs: &[&str]| {
             let mut headers = HeaderMap::new();
             for said in proofs {
@@ -69,7 +69,7 @@ mod tests {
         for refused in [&[][..], &["x"], &[&own, &own], &[&own.to_lowercase()]] {
             assert!(!handshake.is_taken_up(&answer(refused)), "{refused:?}");
         }
-        let other = Handshake::begin(&mut sent).unwrap();
+        let (other, _key) = Handshake::begin().unwrap();
         assert!(!other.is_taken_up(&answer(&[&own])));
     }
 }

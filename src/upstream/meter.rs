@@ -37,12 +37,12 @@ impl Meter {
         self.down.load(Ordering::Relaxed)
     }
 
-    /// The whole request has been handed to the connection.
-    pub(super) fn is_uploaded(&self) -> bool {
+    /// The whole request has been taken from the client.
+    fn is_uploaded(&self) -> bool {
         self.uploaded.load(Ordering::Acquire)
     }
 
-    pub(super) fn set_uploaded(&self) {
+    fn set_uploaded(&self) {
         self.uploaded.store(true, Ordering::Release);
     }
 
@@ -58,8 +58,8 @@ impl Meter {
         self.up.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn add_down(&self, bytes: usize) {
-        self.down.fetch_add(bytes as u64, Ordering::Relaxed);
+    pub(super) fn add_down(&self, bytes: u64) {
+        self.down.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Why a body ended early; the first fault counts.
@@ -75,11 +75,11 @@ impl Meter {
 
 /// Ends the upload unless the exchange got as far as an answer, which then ends it in its turn.
 #[derive(Debug)]
-pub(super) struct Unanswered(Option<Arc<Meter>>);
+pub(super) struct Unanswered<'a>(Option<&'a Meter>);
 
-impl Unanswered {
-    pub(super) fn new(meter: &Arc<Meter>) -> Self {
-        Self(Some(Arc::clone(meter)))
+impl<'a> Unanswered<'a> {
+    pub(super) const fn new(meter: &'a Meter) -> Self {
+        Self(Some(meter))
     }
 
     pub(super) fn answered(mut self) {
@@ -87,9 +87,9 @@ impl Unanswered {
     }
 }
 
-impl Drop for Unanswered {
+impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
-        if let Some(meter) = &self.0 {
+        if let Some(meter) = self.0 {
             meter.end();
         }
     }
@@ -155,7 +155,7 @@ impl HttpBody for Upload {
     }
 }
 
-fn reason_of(error: &BodyError) -> Reason {
+pub(super) fn reason_of(error: &BodyError) -> Reason {
     match error {
         BodyError::Connection(_) if error.is_malformed() => Reason::MalformedRequest,
         BodyError::TooLarge { .. } => Reason::BodyTooLarge,

@@ -6,9 +6,9 @@
 mod body;
 mod compile;
 pub(crate) mod error;
-pub(crate) mod followed;
 mod forward;
 pub(crate) mod group;
+mod h1;
 mod handshake;
 mod meter;
 mod pool;

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, uri};
+use http::{HeaderName, HeaderValue};
 use hyper::upgrade::OnUpgrade;
 use tokio_util::sync::CancellationToken;
 
@@ -13,22 +12,19 @@ use crate::audit::Receipt;
 use crate::authz::Permit;
 use crate::message::Body;
 use crate::message::extended::Keep;
-use crate::message::onward::Onward;
+use crate::message::onward::{Head, Onward};
 use crate::message::upgrade::{UpgradeRequest, Way};
 
 /// A request whose headers are rebuilt and whose upstream is chosen.
 #[derive(Debug)]
 pub(crate) struct UpstreamRequest {
     pub(super) group: Arc<Group>,
-    pub(super) method: Method,
-    pub(super) target: uri::PathAndQuery,
-    /// What the upstream is told as its own name; `None` sends the chosen target's.
-    pub(super) host: Option<HeaderValue>,
-    /// Without `Host`, connection fields and framing, which depend on the connection that will be chosen.
-    pub(super) headers: HeaderMap,
+    /// Without connection fields and framing, which depend on the connection that will be chosen.
+    pub(super) head: Head,
+    /// The upstream is told the host that the client asked for, else the chosen target's.
+    pub(super) preserve_host: bool,
     pub(super) body: Body,
     pub(super) upgrade: Option<Upgrade>,
-    pub(super) wants_trailers: bool,
     /// Cancelled when the session behind the request is ended.
     pub(super) ended: Option<CancellationToken>,
 }
@@ -46,11 +42,15 @@ pub(super) struct Upgrade {
 
 impl Upgrade {
     /// The wish as the upstream will hear it: always an upgrade in HTTP/1.1.
-    fn new(asked: UpgradeRequest, headers: &mut HeaderMap) -> Option<Self> {
+    fn new(asked: UpgradeRequest, head: &mut Head) -> Option<Self> {
         let protocols = HeaderValue::try_from(asked.protocols.join(", ")).ok()?;
         let (handshake, keep) = match asked.way {
             Way::Upgrade => (None, None),
-            Way::ExtendedConnect(keep) => (Some(Handshake::begin(headers)?), keep),
+            Way::ExtendedConnect(keep) => {
+                let (handshake, key) = Handshake::begin()?;
+                head.state(vec![key]);
+                (Some(handshake), keep)
+            }
         };
         Some(Self {
             client: asked.on_upgrade,
@@ -100,31 +100,22 @@ impl UpstreamRequest {
         Self::join(onward, destination)
     }
 
-    /// `onward` carries no identity field any more, so nothing that a client sent can stand beside a statement.
+    /// What a client sent under the name of a statement is left out when the head is written.
     pub(super) fn join(onward: Onward, destination: Destination<'_>) -> Self {
         let Onward {
-            method,
-            target,
-            mut headers,
+            mut head,
             body,
             upgrade,
-            wants_trailers,
         } = onward;
-        let host = headers.remove(header::HOST);
-        for (name, value) in destination.statements {
-            headers.insert(name, value);
-        }
-        let upgrade = upgrade.and_then(|asked| Upgrade::new(asked, &mut headers));
+        head.state(destination.statements);
+        let upgrade = upgrade.and_then(|asked| Upgrade::new(asked, &mut head));
         Self {
             group: Arc::clone(destination.group),
-            method,
-            target,
-            host: host.filter(|_| destination.preserve_host),
-            headers,
+            head,
+            preserve_host: destination.preserve_host,
             // Bytes before the upstream's 101 would be taken for the new protocol's.
             body: if upgrade.is_some() { Body::Empty } else { body },
             upgrade,
-            wants_trailers,
             ended: destination.ended,
         }
     }

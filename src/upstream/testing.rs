@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::Frame;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -21,10 +21,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::group::{Group, Target};
-use super::request::{Upgrade, UpstreamRequest};
+use super::request::{Destination, Upgrade, UpstreamRequest};
+use super::{Error, Forwarded, Pools};
 use crate::base::Host;
 use crate::config::{Balance, Profile, Protocols};
 use crate::dial::Endpoint;
+use crate::message::onward::tests::onward;
 use crate::message::{Body, BodyError};
 use crate::tasks::Tasks;
 use crate::tls::client::{Trust, UpstreamTls};
@@ -136,17 +138,23 @@ pub(crate) fn group(targets: Vec<Target>) -> Group {
 }
 
 pub(crate) fn get(group: &Arc<Group>) -> UpstreamRequest {
-    UpstreamRequest {
-        group: Arc::clone(group),
-        method: Method::GET,
-        target: http::uri::PathAndQuery::from_static("/a?b=c"),
-        host: Some(HeaderValue::from_static("app.example.com")),
-        headers: HeaderMap::new(),
-        body: Body::Empty,
-        upgrade: None,
-        wants_trailers: false,
+    asking(group, &[], Body::Empty)
+}
+
+/// A request for `/a?b=c` with these headers.
+pub(crate) fn asking(group: &Arc<Group>, headers: &[(&str, &str)], body: Body) -> UpstreamRequest {
+    let destination = Destination {
+        group,
+        preserve_host: true,
+        statements: Vec::new(),
         ended: None,
-    }
+    };
+    UpstreamRequest::join(onward(headers, body), destination)
+}
+
+/// Sends `request` for as long as it takes.
+pub(crate) async fn send(pools: &Pools, request: UpstreamRequest) -> Result<Forwarded, Error> {
+    pools.forward(request, &mut || Ok(())).await
 }
 
 /// A body of prepared frames.

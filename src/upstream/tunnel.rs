@@ -13,10 +13,11 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::group::Running;
+use super::h1::Connection;
 use super::meter::Meter;
 use crate::message::extended::Keep;
 
-/// How long the handover of both connections may take after the answer 101.
+/// How long the handover of the client's connection may take after the answer 101.
 const HANDOVER: Duration = Duration::from_secs(10);
 const PIECE: usize = 16 * 1024;
 
@@ -24,7 +25,7 @@ const PIECE: usize = 16 * 1024;
 #[must_use = "without `run` the upgraded connection is closed"]
 pub(crate) struct Tunnel {
     pub(super) client: OnUpgrade,
-    pub(super) upstream: OnUpgrade,
+    pub(super) upstream: Connection,
     pub(super) meter: Arc<Meter>,
     pub(super) ended: Option<CancellationToken>,
     pub(super) running: Running,
@@ -55,9 +56,8 @@ impl Tunnel {
             running,
             keep,
         } = self;
-        let both = async { tokio::try_join!(client, upstream) };
-        let end = match tokio::time::timeout(HANDOVER, both).await {
-            Ok(Ok((client, upstream))) => {
+        let end = match tokio::time::timeout(HANDOVER, client).await {
+            Ok(Ok(client)) => {
                 let ended = ended.unwrap_or_default();
                 tokio::select! {
                     () = ended.cancelled() => TunnelEnd::SessionEnded,
@@ -77,11 +77,23 @@ impl std::fmt::Debug for Tunnel {
     }
 }
 
-async fn relay(client: Upgraded, upstream: Upgraded, meter: &Meter, idle: Duration) -> TunnelEnd {
-    let (client_read, client_write) = tokio::io::split(TokioIo::new(client));
-    let (upstream_read, upstream_write) = tokio::io::split(TokioIo::new(upstream));
+async fn relay(client: Upgraded, upstream: Connection, meter: &Meter, idle: Duration) -> TunnelEnd {
+    let (client_read, mut client_write) = tokio::io::split(TokioIo::new(client));
+    let (upstream, first) = upstream.into_parts();
+    let (upstream_read, upstream_write) = tokio::io::split(upstream);
     let up = pump(client_read, upstream_write, |bytes| meter.add_up(bytes));
-    let down = pump(upstream_read, client_write, |bytes| meter.add_down(bytes));
+    let down = async {
+        if !first.is_empty() {
+            client_write.write_all(&first).await?;
+            client_write.flush().await?;
+            meter.add_down(first.len() as u64);
+        }
+        drop(first);
+        pump(upstream_read, client_write, |bytes| {
+            meter.add_down(bytes as u64)
+        })
+        .await
+    };
     let both = async {
         match tokio::try_join!(up, down) {
             Ok(_) => TunnelEnd::Closed,

@@ -29,7 +29,7 @@ pub(crate) enum BodyError {
     #[error("the exchange was ended before its body was complete")]
     Cancelled,
     #[error("the connection failed while the body was read")]
-    Connection(#[source] hyper::Error),
+    Connection(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl BodyError {
@@ -38,7 +38,7 @@ impl BodyError {
         let Self::Connection(error) = self else {
             return matches!(self, Self::LengthDiffers);
         };
-        let mut cause = std::error::Error::source(error);
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.as_ref());
         while let Some(error) = cause {
             if let Some(error) = error.downcast_ref::<std::io::Error>() {
                 return matches!(
@@ -190,7 +190,7 @@ impl HttpBody for Body {
 fn poll_incoming(body: Pin<&mut Incoming>, cx: &mut Context<'_>) -> Polled {
     Poll::Ready(match ready!(body.poll_frame(cx)) {
         None => None,
-        Some(Err(error)) => Some(Err(BodyError::Connection(error))),
+        Some(Err(error)) => Some(Err(BodyError::Connection(error.into()))),
         Some(Ok(frame)) => Some(Ok(filtered(frame, &NOTHING_CHOSEN))),
     })
 }

@@ -8,6 +8,35 @@ use crate::message::AdmitError;
 /// Method, version and their spaces; no registered method has more than 17 letters.
 pub(super) const MOST_AROUND_TARGET: usize = 64;
 
+/// What a head says about where its message ends.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Framing {
+    /// Of HTTP/1.0, which knows no transfer codings.
+    pub(super) old: bool,
+    pub(super) length: Option<u64>,
+    pub(super) chunked: bool,
+}
+
+impl Framing {
+    /// A `Content-Length` field.
+    pub(super) fn take_length(&mut self, value: &[u8]) -> Result<(), AdmitError> {
+        match self.length.replace(length(value)?) {
+            Some(_repeated) => Err(AdmitError::Framing),
+            None => Ok(()),
+        }
+    }
+
+    /// A `Transfer-Encoding` field.
+    pub(super) fn take_coding(&mut self, value: &[u8]) -> Result<(), AdmitError> {
+        if self.chunked || self.old {
+            return Err(AdmitError::Framing);
+        }
+        coding(value)?;
+        self.chunked = true;
+        Ok(())
+    }
+}
+
 /// What the lines of one head have said so far.
 #[derive(Debug, Default)]
 pub(super) struct Head {
@@ -16,11 +45,7 @@ pub(super) struct Head {
     blank: bool,
     bytes: usize,
     fields: usize,
-    old: bool,
-    /// Of an answer.
-    status: u16,
-    length: Option<u64>,
-    chunked: bool,
+    framing: Framing,
     switch: bool,
 }
 
@@ -37,17 +62,13 @@ impl Head {
         !self.started
     }
 
-    pub(super) const fn is_chunked(&self) -> bool {
-        self.chunked
-    }
-
-    pub(super) const fn length(&self) -> Option<u64> {
-        self.length
+    pub(super) const fn framing(&self) -> Framing {
+        self.framing
     }
 
     /// HTTP/1.0 knows no other protocols (RFC 9110 section 7.8).
     pub(super) const fn asks_to_switch(&self) -> bool {
-        self.switch && !self.old
+        self.switch && !self.framing.old
     }
 
     /// Takes a line of the head; `true` for the empty one that ends it.
@@ -66,26 +87,7 @@ impl Head {
             };
         }
         self.started = true;
-        self.old = start_line(line, bounds.target)?;
-        Ok(false)
-    }
-
-    pub(super) const fn status(&self) -> u16 {
-        self.status
-    }
-
-    /// Takes a line of an answer's head; `true` for the empty one that ends it. No empty line before it is forgiven.
-    pub(super) fn take_answer(
-        &mut self,
-        line: &[u8],
-        bounds: &HeadBounds,
-    ) -> Result<bool, AdmitError> {
-        self.bytes = self.bytes.saturating_add(line.len() + 2);
-        if self.started {
-            return self.field(line, bounds, true);
-        }
-        self.started = true;
-        (self.old, self.status) = status_line(line)?;
+        self.framing.old = start_line(line, bounds.target)?;
         Ok(false)
     }
 
@@ -122,30 +124,17 @@ impl Head {
             return Err(AdmitError::LineStructure);
         };
         if counts {
-            self.framing(name, value)?;
+            self.judge(name, value)?;
         }
         Ok(false)
     }
 
-    fn framing(&mut self, name: &[u8], value: &[u8]) -> Result<(), AdmitError> {
+    fn judge(&mut self, name: &[u8], value: &[u8]) -> Result<(), AdmitError> {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         match name.len() {
             7 if is("upgrade") => self.switch = true,
-            14 if is("content-length") => {
-                let repeated = self.length.replace(length(trimmed(value))?).is_some();
-                return if repeated {
-                    Err(AdmitError::Framing)
-                } else {
-                    Ok(())
-                };
-            }
-            17 if is("transfer-encoding") && (self.chunked || self.old) => {
-                return Err(AdmitError::Framing);
-            }
-            17 if is("transfer-encoding") => {
-                coding(trimmed(value))?;
-                self.chunked = true;
-            }
+            14 if is("content-length") => self.framing.take_length(trimmed(value))?,
+            17 if is("transfer-encoding") => self.framing.take_coding(trimmed(value))?,
             _ => {}
         }
         Ok(())
@@ -153,7 +142,7 @@ impl Head {
 }
 
 /// Optional whitespace is spaces and tabs (RFC 9110 section 5.6.3).
-fn trimmed(value: &[u8]) -> &[u8] {
+pub(super) fn trimmed(value: &[u8]) -> &[u8] {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
     let start = value
         .iter()
@@ -224,29 +213,6 @@ fn start_line(line: &[u8], most: usize) -> Result<bool, AdmitError> {
     }
     check_target(target)?;
     Ok(old)
-}
-
-/// `HTTP-version SP status-code [SP reason]`; `true` for HTTP/1.0. Many servers leave out the second blank as well.
-fn status_line(line: &[u8]) -> Result<(bool, u16), AdmitError> {
-    let (version, rest) = line.split_at_checked(9).ok_or(AdmitError::LineStructure)?;
-    let old = match version {
-        b"HTTP/1.1 " => false,
-        b"HTTP/1.0 " => true,
-        _ if version.starts_with(b"HTTP/") => return Err(AdmitError::Version),
-        _ => return Err(AdmitError::LineStructure),
-    };
-    let (digits, reason) = match rest {
-        [hundreds @ b'1'..=b'9', tens, units, reason @ ..] => ([*hundreds, *tens, *units], reason),
-        _ => return Err(AdmitError::LineStructure),
-    };
-    let plain = digits.iter().all(u8::is_ascii_digit) && matches!(reason, [] | [b' ', ..]);
-    if !plain {
-        return Err(AdmitError::LineStructure);
-    }
-    let status = digits
-        .iter()
-        .fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
-    Ok((old, status))
 }
 
 /// What hyper would cut off (`#`) or refuse on its own, before anybody could write it down.

@@ -4,7 +4,8 @@
 //! same bytes on their way to it and refuses what has a second reading. It changes nothing and keeps no message: only
 //! where the message ends and whether every line of it is in order. Who asks, and for what, is judged later.
 
-pub(crate) mod answers;
+pub(crate) mod answer;
+pub(crate) mod content;
 mod head;
 
 use self::head::Head;
@@ -198,7 +199,8 @@ impl Lines {
             return Ok(());
         }
         let head = std::mem::take(&mut self.head);
-        self.state = match (head.is_chunked(), head.length()) {
+        let framing = head.framing();
+        self.state = match (framing.chunked, framing.length) {
             (true, Some(_)) => return Err(AdmitError::Framing),
             (true, None) => State::ChunkSize,
             (false, Some(length)) if length > 0 => State::Sized(length),
@@ -208,26 +210,10 @@ impl Lines {
         Ok(())
     }
 
-    /// `chunk-size [ chunk-ext ]` (RFC 9112 section 7.1).
     fn chunk_line(&mut self, line: &[u8]) -> Result<(), AdmitError> {
-        let digits = line
-            .iter()
-            .take_while(|byte| byte.is_ascii_hexdigit())
-            .count();
-        let (size, extension) = line.split_at_checked(digits).unwrap_or((line, &[]));
-        if size.is_empty()
-            || size.len() > MOST_DIGITS
-            || !matches!(extension.first(), None | Some(b';'))
-        {
-            return Err(AdmitError::Framing);
-        }
-        let size = size.iter().fold(0_u64, |size, digit| {
-            size << 4 | u64::from(char::from(*digit).to_digit(16).unwrap_or_default())
-        });
-        self.state = if size == 0 {
-            State::Trailers
-        } else {
-            State::Chunk(size)
+        self.state = match chunk_size(line)? {
+            0 => State::Trailers,
+            size => State::Chunk(size),
         };
         Ok(())
     }
@@ -248,6 +234,24 @@ impl Lines {
         }
         Ok(())
     }
+}
+
+/// `chunk-size [ chunk-ext ]` (RFC 9112 section 7.1).
+fn chunk_size(line: &[u8]) -> Result<u64, AdmitError> {
+    let digits = line
+        .iter()
+        .take_while(|byte| byte.is_ascii_hexdigit())
+        .count();
+    let (size, extension) = line.split_at_checked(digits).unwrap_or((line, &[]));
+    if size.is_empty()
+        || size.len() > MOST_DIGITS
+        || !matches!(extension.first(), None | Some(b';'))
+    {
+        return Err(AdmitError::Framing);
+    }
+    Ok(size.iter().fold(0_u64, |size, digit| {
+        size << 4 | u64::from(char::from(*digit).to_digit(16).unwrap_or_default())
+    }))
 }
 
 /// Bytes of `bytes` up to the end of the line that `held` begins; `None` when it has not ended.

@@ -27,7 +27,7 @@ use crate::server::accept::{Gate, accept_loop};
 use crate::server::door::{Door, Entrance};
 use crate::tasks::Tasks;
 use crate::tls::testing::{BOTH, TestPki};
-use crate::upstream::testing::{HELLO, Scripted, Step, group, upgrade};
+use crate::upstream::testing::{HELLO, Scripted, Step, group, send, upgrade};
 use crate::upstream::{Pools, TunnelEnd};
 
 pub(super) const HOST: &str = "app.localhost";
@@ -502,7 +502,7 @@ async fn a_websocket_is_carried_both_ways_and_ends_with_its_session() {
         let (session, log) = (session.clone(), Arc::clone(&log));
         async move {
             let outgoing = upgrade(&group, hyper::upgrade::on(&mut request), session);
-            let forwarded = pools.forward(outgoing).await.unwrap();
+            let forwarded = send(&pools, outgoing).await.unwrap();
             let tunnel = forwarded.tunnel.unwrap();
             tasks.spawn("tunnel", async move {
                 let end = tunnel.run(Duration::from_secs(60)).await;
@@ -553,7 +553,7 @@ async fn an_upgrade_that_the_upstream_declines_is_an_ordinary_answer() {
         .insert("upgrade", HeaderValue::from_static("websocket"));
     let client = hyper::upgrade::on(&mut request);
     let outgoing = upgrade(&group, client, tokio_util::sync::CancellationToken::new());
-    let forwarded = Pools::new(tasks).forward(outgoing).await.unwrap();
+    let forwarded = send(&Pools::new(tasks), outgoing).await.unwrap();
     assert!(forwarded.tunnel.is_none());
     assert_eq!(forwarded.response.status(), StatusCode::OK);
 }

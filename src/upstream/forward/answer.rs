@@ -1,72 +1,59 @@
-//! What an upstream's answer must keep to before a client sees it.
+//! What an answer to a wish for another protocol must keep to before a client sees it.
 
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
-use hyper::body::Incoming;
 
-use crate::message::{Body, hop};
+use crate::message::Body;
+use crate::message::wire::answer::AnswerHead;
 use crate::upstream::handshake::Handshake;
 use crate::upstream::request::Upgrade;
 
-/// What hyper lets through and we do not (RFC 9112 section 6.3, RFC 9110 sections 7.8 and 15).
-pub(super) fn check(
-    response: &Response<Incoming>,
-    asked: Option<&Upgrade>,
-) -> Result<(), &'static str> {
-    let headers = response.headers();
-    if response.status().as_u16() > 599 {
-        return Err("its status is none");
-    }
-    if headers.contains_key(header::TRANSFER_ENCODING)
-        && headers.contains_key(header::CONTENT_LENGTH)
-    {
-        return Err("it declares its length twice");
-    }
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let (Some(wanted), Some(chosen)) = (asked, headers.get(header::UPGRADE)) else {
+/// The server chooses one of the protocols that it was asked for (RFC 9110 section 7.8).
+pub(super) fn check(head: &AnswerHead, asked: Option<&Upgrade>) -> Result<(), &'static str> {
+    let Some(asked) = asked else {
+        return Ok(());
+    };
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        let Some(chosen) = &head.upgrade else {
             return Err("it switches protocols without being asked to");
         };
-        if !wanted.offers(chosen) {
+        if !asked.offers(chosen) {
             return Err("it switches to another protocol than asked for");
         }
     }
-    asked
-        .and_then(|asked| asked.handshake.as_ref())
-        .map_or(Ok(()), |handshake| check_handshake(response, handshake))
+    match &asked.handshake {
+        Some(handshake) => check_handshake(head, handshake),
+        None => Ok(()),
+    }
 }
 
 /// To a client of HTTP/2 every 2xx says that its WebSocket is open (RFC 8441 section 5), so only a proven one may.
-fn check_handshake(
-    response: &Response<Incoming>,
-    handshake: &Handshake,
-) -> Result<(), &'static str> {
-    if response.status().is_success() {
+fn check_handshake(head: &AnswerHead, handshake: &Handshake) -> Result<(), &'static str> {
+    if head.status.is_success() {
         return Err("it answers a WebSocket handshake with a page");
     }
-    let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    if switches && !handshake.is_taken_up(response.headers()) {
+    let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+    if switches && !handshake.is_taken_up(&head.headers) {
         return Err("it does not prove that it took up the WebSocket handshake");
     }
     Ok(())
 }
 
 /// The answer that opens the client's stream: 101, or 200 in HTTP/2.
-pub(super) fn switching(response: Response<Incoming>, extended: bool) -> Response<Body> {
-    let (mut parts, _no_content) = response.into_parts();
+pub(super) fn switching(head: AnswerHead, extended: bool) -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    let mut headers = head.headers;
+    headers.remove(header::TRAILER);
     if extended {
-        hop::strip(&mut parts.headers);
-        for name in [header::SEC_WEBSOCKET_ACCEPT, header::CONTENT_LENGTH] {
-            parts.headers.remove(name);
+        headers.remove(header::SEC_WEBSOCKET_ACCEPT);
+        headers.remove(header::CONTENT_LENGTH);
+    } else {
+        *response.status_mut() = head.status;
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        if let Some(protocol) = head.upgrade {
+            headers.insert(header::UPGRADE, protocol);
         }
-        parts.status = StatusCode::OK;
-        return Response::from_parts(parts, Body::Empty);
     }
-    let protocol = parts.headers.remove(header::UPGRADE);
-    hop::strip(&mut parts.headers);
-    let upgrade = HeaderValue::from_static("upgrade");
-    parts.headers.insert(header::CONNECTION, upgrade);
-    if let Some(protocol) = protocol {
-        parts.headers.insert(header::UPGRADE, protocol);
-    }
-    Response::from_parts(parts, Body::Empty)
+    *response.headers_mut() = headers;
+    response
 }

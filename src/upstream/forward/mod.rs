@@ -1,38 +1,42 @@
 //! Carries one request to one target and brings back the answer's head.
 //!
 //! Another target is tried only while nothing of the request has been sent. A kept connection that turns out closed
-//! costs one more try when the connection gave the request back unsent, or when the request has no body and its method
-//! is idempotent (RFC 9110 section 9.2.2). No other request is ever sent twice.
+//! costs one more try when nothing was written on it, or when nothing of an answer came, the request has no body and its
+//! method is idempotent (RFC 9110 section 9.2.2). No other request is ever sent twice.
 
 mod answer;
 mod outgoing;
+mod patience;
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Response, StatusCode, Version};
+use http::{Response, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use hyper::client::conn::http2;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::outgoing::{Head, Outgoing};
-use super::body::{Download, Lease};
+use self::outgoing::Outgoing;
+use self::patience::{Patience, Permission};
+use super::body::{Download, Lease, Source};
 use super::error::{Error, ErrorKind};
 use super::group::{Group, Running, Target};
-use super::meter::{Meter, Unanswered, Upload};
+use super::h1::{self, Connection, Exchange};
+use super::meter::{Meter, Unanswered, Upload, reason_of};
 use super::pool::{Line, Pools};
 use super::request::{Upgrade, UpstreamRequest};
 use super::tunnel::Tunnel;
-use crate::base::Reason;
 use crate::dial::DialError;
-use crate::message::{Body, hop};
+use crate::message::wire::answer::{AnswerHead, Extent, NO_STATUS};
+use crate::message::{Body, security};
 use crate::tls::client::Offer;
 
 /// An answer, and what is worth recording about how it came.
 #[derive(Debug)]
 pub(crate) struct Forwarded {
+    /// Its headers are those that [`security::is_passed_on`] lets pass.
     pub(crate) response: Response<Body>,
     pub(crate) report: Report,
     /// Both sides agreed to upgrade; the answer is 101.
@@ -51,158 +55,228 @@ pub(crate) struct Report {
     pub(crate) meter: Arc<Meter>,
 }
 
-/// A session that ends is noticed within this time while its request waits for an answer.
-const LOOK: Duration = Duration::from_millis(500);
-
-const SESSION_ENDED: ErrorKind = ErrorKind::Interrupted(Reason::SessionEnded);
-
-struct Exchange<'a> {
+/// One request on its way to an answer.
+struct Trip<'a> {
     pools: &'a Pools,
     group: Arc<Group>,
-    offer: Offer,
-    meter: Arc<Meter>,
+    outgoing: Outgoing,
+    meter: &'a Arc<Meter>,
+    patience: Patience<'a>,
     tried: Vec<u64>,
+    /// When something was last begun: the request, or the connection that it goes through.
+    begun: Instant,
     connect: Option<Duration>,
-    /// Cancelled when the session behind the request is ended.
-    ended: Option<CancellationToken>,
 }
 
-/// What the exchange needs after the head of the answer is there.
-struct Rest {
-    deadline: Option<Instant>,
-    upgrade: Option<Upgrade>,
-}
-
-struct Answer {
-    response: Response<Incoming>,
-    line: Line,
-    running: Running,
-}
-
-impl Pools {
-    /// Sends `request` and waits for the head of the answer.
-    ///
-    /// # Errors
-    /// See [`Error`]; after an error no answer has been passed on, and the client can still be told.
-    pub(crate) async fn forward(&self, request: UpstreamRequest) -> Result<Forwarded, Error> {
-        let begun = Instant::now();
-        let UpstreamRequest {
-            group,
-            method,
-            target,
-            host,
-            headers,
-            body,
-            upgrade,
-            wants_trailers,
-            ended,
-        } = request;
-        let meter = Arc::new(Meter::default());
-        let outgoing = Outgoing {
-            body: Upload::wrap(body, &meter),
-            head: Head {
-                method,
-                target,
-                host,
-                headers,
-                wants_trailers,
-                upgrade: upgrade.as_ref().map(|upgrade| upgrade.protocols.clone()),
-            },
-        };
-        let rest = Rest {
-            deadline: group.timeouts.total.map(|total| begun + total),
-            upgrade,
-        };
-        let mut exchange = Exchange {
-            pools: self,
-            group,
-            offer: if rest.upgrade.is_some() {
-                Offer::H1
-            } else {
-                Offer::All
-            },
-            meter,
-            tried: Vec::new(),
-            connect: None,
-            ended,
-        };
-        let unanswered = Unanswered::new(&exchange.meter);
-        let answer = exchange.run(outgoing).await?;
-        unanswered.answered();
-        let report = Report {
-            target: Arc::clone(&answer.running.target().label),
-            connect: exchange.connect,
-            first_byte: begun.elapsed(),
-            meter: Arc::clone(&exchange.meter),
-        };
-        exchange.finish(answer, report, rest)
-    }
+enum Answer {
+    H1(AnswerHead, Exchange),
+    H2(Response<Incoming>),
 }
 
 /// Why a try gave no answer.
 enum Failure {
-    /// The connection was closed before the request went out, and gave it back.
-    Unsent(Box<Outgoing>, hyper::Error),
-    /// The connection broke after at least a part of the request went out.
-    Lost(hyper::Error),
+    /// Nothing was sent, and the body is as it was.
+    Unsent(Body, ErrorKind),
+    /// The connection broke before anything of an answer came, but a part of the request may have arrived.
+    Lost(ErrorKind),
     Final(ErrorKind),
 }
 
-impl Exchange<'_> {
+impl Pools {
+    /// Sends `request` and waits for the head of the answer, for as long as `permission` holds.
+    ///
+    /// # Errors
+    /// See [`Error`]; after an error no answer has been passed on, and the client can still be told.
+    pub(crate) async fn forward(
+        &self,
+        request: UpstreamRequest,
+        permission: Permission<'_>,
+    ) -> Result<Forwarded, Error> {
+        let begun = Instant::now();
+        let UpstreamRequest {
+            group,
+            head,
+            preserve_host,
+            body,
+            upgrade,
+            ended,
+        } = request;
+        let meter = Arc::new(Meter::default());
+        let body = Upload::wrap(body, &meter);
+        let mut trip = Trip {
+            pools: self,
+            group,
+            outgoing: Outgoing {
+                head,
+                preserve_host,
+                upgrade: upgrade.as_ref().map(|upgrade| upgrade.protocols.clone()),
+            },
+            meter: &meter,
+            patience: Patience { ended, permission },
+            tried: Vec::new(),
+            begun,
+            connect: None,
+        };
+        let unanswered = Unanswered::new(&meter);
+        let (answer, running) = trip.run(body).await?;
+        unanswered.answered();
+        let answered = Instant::now();
+        let report = Report {
+            target: Arc::clone(&running.target().label),
+            connect: trip.connect,
+            first_byte: answered.saturating_duration_since(begun),
+            meter: Arc::clone(&meter),
+        };
+        let arrival = Arrival {
+            deadline: trip.group.timeouts.total.map(|total| begun + total),
+            ended: trip.patience.ended,
+            answered,
+            lease: Lease {
+                pools: self.clone(),
+                group: trip.group,
+                running,
+                meter: Arc::clone(&meter),
+            },
+            report,
+        };
+        match answer {
+            Answer::H1(head, exchange) => arrival.of_h1(head, exchange, upgrade),
+            Answer::H2(response) => arrival.of_h2(response),
+        }
+    }
+}
+
+/// What is done with an answer whose head is there.
+struct Arrival {
+    lease: Lease,
+    answered: Instant,
+    deadline: Option<Instant>,
+    ended: Option<CancellationToken>,
+    report: Report,
+}
+
+impl Arrival {
+    /// Passes the head on. What is there in full frees its connection before anybody else sees it.
+    fn of_h1(
+        self,
+        head: AnswerHead,
+        mut exchange: Exchange,
+        upgrade: Option<Upgrade>,
+    ) -> Result<Forwarded, Error> {
+        let fail = |what| failed(ErrorKind::Answer(what), Some(self.lease.running.target()));
+        answer::check(&head, upgrade.as_ref()).map_err(fail)?;
+        if let (Extent::Foreign, Some(upgrade)) = (head.extent, upgrade) {
+            return Ok(self.switches(head, exchange, upgrade));
+        }
+        let body = match exchange.whole() {
+            Some(whole) => {
+                let length = whole.size_hint().exact().unwrap_or_default();
+                self.lease.meter.add_down(length);
+                self.lease.settle(exchange.into_rested(), self.answered);
+                whole
+            }
+            None => Download::body(Source::H1(exchange), self.lease, self.deadline, self.ended),
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        Ok(Forwarded {
+            response,
+            report: self.report,
+            tunnel: None,
+        })
+    }
+
+    fn switches(self, head: AnswerHead, exchange: Exchange, upgrade: Upgrade) -> Forwarded {
+        let extended = upgrade.handshake.is_some();
+        let Lease { running, meter, .. } = self.lease;
+        Forwarded {
+            response: answer::switching(head, extended),
+            report: self.report,
+            tunnel: Some(Tunnel {
+                client: upgrade.client,
+                upstream: exchange.into_connection(),
+                meter,
+                ended: self.ended,
+                running,
+                keep: upgrade.keep,
+            }),
+        }
+    }
+
+    fn of_h2(self, response: Response<Incoming>) -> Result<Forwarded, Error> {
+        let (mut parts, content) = response.into_parts();
+        if parts.status.as_u16() > 599 {
+            let kind = ErrorKind::Answer(NO_STATUS);
+            return Err(failed(kind, Some(self.lease.running.target())));
+        }
+        parts.version = Version::HTTP_11;
+        security::leave_out(&mut parts.headers);
+        let body = match Body::from(content) {
+            Body::Empty => Body::Empty,
+            content => Download::body(Source::H2(content), self.lease, self.deadline, self.ended),
+        };
+        Ok(Forwarded {
+            response: Response::from_parts(parts, body),
+            report: self.report,
+            tunnel: None,
+        })
+    }
+}
+
+impl Trip<'_> {
     /// Tries targets and connections until there is an answer or no further try is safe.
-    async fn run(&mut self, mut outgoing: Outgoing) -> Result<Answer, Error> {
+    async fn run(&mut self, mut body: Body) -> Result<(Answer, Running), Error> {
         let mut retried = false;
         loop {
             let (running, line, kept) = self.connect(!retried).await?;
-            let target = Arc::clone(running.target());
-            let spare = (kept && outgoing.body.is_end_stream() && outgoing.head.is_idempotent())
-                .then(|| outgoing.head.clone());
-            let (line, outcome) = self.send(line, &target, outgoing).await;
-            let failure = match outcome {
-                Ok(response) => {
-                    return Ok(Answer {
-                        response,
-                        line,
-                        running,
-                    });
-                }
-                Err(failure) => failure,
-            };
-            let (again, kind) = match failure {
-                Failure::Unsent(returned, error) => {
-                    (kept.then_some(*returned), ErrorKind::Broken(error))
-                }
-                Failure::Lost(error) => {
-                    let body = Body::Empty;
-                    let again = spare.map(|head| Outgoing { head, body });
-                    (again, ErrorKind::Broken(error))
-                }
-                Failure::Final(kind) => (None, kind),
-            };
+            let target = running.target();
             // A second try opens its own connection; there is no third.
-            outgoing = again
-                .filter(|_| !retried)
-                .ok_or_else(|| failed(kind, Some(&target)))?;
+            let may_repeat = kept && !retried;
+            let repeatable = body.is_end_stream() && self.outgoing.is_idempotent();
+            let sent = match line {
+                Line::H1(connection) => self.send_h1(connection, target, body).await,
+                Line::H2(sender) => self.send_h2(sender, target, body).await,
+            };
+            body = match sent {
+                Ok(answer) => return Ok((answer, running)),
+                Err(Failure::Unsent(body, _)) if may_repeat => body,
+                Err(Failure::Lost(_)) if may_repeat && repeatable => Body::Empty,
+                Err(Failure::Unsent(_, kind) | Failure::Lost(kind) | Failure::Final(kind)) => {
+                    return Err(failed(kind, Some(target)));
+                }
+            };
             retried = true;
         }
     }
 
     /// A connection to the next target, kept or new; `true` for a kept one.
     async fn connect(&mut self, may_be_kept: bool) -> Result<(Running, Line, bool), Error> {
+        let offer = if self.outgoing.upgrade.is_some() {
+            Offer::H1
+        } else {
+            Offer::All
+        };
         let mut last: Option<(DialError, Arc<Target>)> = None;
         for _attempt in 0..self.group.attempts.max(1) {
             let Some(running) = self.group.pick(&self.tried) else {
                 break;
             };
             let target = running.target();
-            if may_be_kept && let Some(line) = self.pools.take(&self.group, target, self.offer) {
+            if may_be_kept
+                && let Some(line) = self.pools.take((&self.group, target), offer, self.begun)
+            {
                 return Ok((running, line, true));
             }
-            let begun = Instant::now();
-            match self.open(target).await? {
+            self.begun = Instant::now();
+            // Boxed: most requests need none, and all of them would carry the room for its handshake.
+            let opening = Box::pin(self.pools.open(&self.group, target, offer));
+            let opened = self.patience.wait(opening, self.begun, None).await;
+            match opened.map_err(|kind| failed(kind, None))? {
                 Ok(line) => {
                     target.wake();
-                    self.connect = Some(begun.elapsed());
+                    self.connect = Some(self.begun.elapsed());
+                    self.begun = Instant::now();
                     return Ok((running, line, false));
                 }
                 Err(error) => {
@@ -219,142 +293,62 @@ impl Exchange<'_> {
     }
 
     /// Sends and waits for the head. The answer may come before the request's body has ended.
-    async fn send(
-        &self,
-        line: Line,
+    async fn send_h1(
+        &mut self,
+        connection: Connection,
         target: &Target,
-        outgoing: Outgoing,
-    ) -> (Line, Result<Response<Incoming>, Failure>) {
-        let kept = outgoing.head.kept();
-        let asked = outgoing.head.asked();
-        let request = match outgoing.into_request(&line, target) {
-            Ok(request) => request,
-            Err(kind) => return (line, Err(Failure::Final(kind))),
-        };
-        let (line, sent) = match line {
-            Line::H1(mut line) => {
-                line.exchange.ask(asked);
-                let sent = self
-                    .in_time(pin!(line.sender.try_send_request(request)))
-                    .await;
-                (Line::H1(line), sent)
+        body: Body,
+    ) -> Result<Answer, Failure> {
+        let sending = self.outgoing.for_h1(target, body);
+        let mut exchange = Exchange::new(connection, sending, self.outgoing.asked());
+        let head = self
+            .patience
+            .wait(
+                std::future::poll_fn(|cx| exchange.poll_head(cx)),
+                self.begun,
+                Some((self.group.timeouts.first_byte, self.meter)),
+            )
+            .await
+            .map_err(Failure::Final)?;
+        Err(match head {
+            Ok(head) => return Ok(Answer::H1(head, exchange)),
+            Err(h1::Failure::Unsent(error)) => {
+                Failure::Unsent(exchange.into_body(), ErrorKind::Broken(error.into()))
             }
-            Line::H2(mut sender) => {
-                let sent = self.in_time(pin!(sender.try_send_request(request))).await;
-                (Line::H2(sender), sent)
+            Err(h1::Failure::Lost(error)) => Failure::Lost(ErrorKind::Broken(error.into())),
+            Err(h1::Failure::Broken(error)) => Failure::Final(ErrorKind::Broken(error.into())),
+            Err(h1::Failure::Answer(flaw)) => Failure::Final(ErrorKind::Answer(flaw)),
+            Err(h1::Failure::Interrupted(error)) => {
+                Failure::Final(ErrorKind::Interrupted(reason_of(&error)))
             }
-        };
-        let outcome = match sent {
-            Err(kind) => Err(Failure::Final(kind)),
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(mut error)) => Err(match (self.meter.fault(), error.take_message()) {
+        })
+    }
+
+    /// The same as one stream of a shared connection.
+    async fn send_h2(
+        &mut self,
+        mut sender: http2::SendRequest<Body>,
+        target: &Target,
+        body: Body,
+    ) -> Result<Answer, Failure> {
+        let request = self.outgoing.for_h2(target, body).map_err(Failure::Final)?;
+        let sent = self
+            .patience
+            .wait(
+                sender.try_send_request(request),
+                self.begun,
+                Some((self.group.timeouts.first_byte, self.meter)),
+            )
+            .await
+            .map_err(Failure::Final)?;
+        sent.map(Answer::H2).map_err(|mut error| {
+            let returned = error.take_message().map(http::Request::into_body);
+            let error = error.into_error();
+            match (self.meter.fault(), returned) {
                 (Some(reason), _) => Failure::Final(ErrorKind::Interrupted(reason)),
-                (None, Some(request)) => {
-                    let returned = Box::new(Outgoing::from_request(request, kept));
-                    Failure::Unsent(returned, error.into_error())
-                }
-                (None, None) => match line.flaw() {
-                    Some(flaw) => Failure::Final(ErrorKind::Answer(flaw)),
-                    None => lost(error.into_error()),
-                },
-            }),
-        };
-        (line, outcome)
-    }
-
-    /// A new connection to `target`, unless the session ends meanwhile. Boxed: most requests need none, and all of
-    /// them would carry the room for its handshake.
-    async fn open(&self, target: &Target) -> Result<Result<Line, DialError>, Error> {
-        let opening = Box::pin(self.pools.open(&self.group, target, self.offer));
-        match &self.ended {
-            None => Ok(opening.await),
-            Some(ended) => ended
-                .run_until_cancelled(opening)
-                .await
-                .ok_or_else(|| failed(SESSION_ENDED, None)),
-        }
-    }
-
-    /// Waits for the head; while the request's body still moves, the time starts anew.
-    ///
-    /// Whether the session is still there is looked at now and then: to be told would cost every request the entry in
-    /// a list that all requests of the session share.
-    async fn in_time<F: Future + Unpin>(&self, mut sending: F) -> Result<F::Output, ErrorKind> {
-        let limit = self.group.timeouts.first_byte;
-        let (mut before, mut since) = (self.meter.up(), Instant::now());
-        loop {
-            let waiting =
-                tokio::time::timeout_at((since + limit).min(Instant::now() + LOOK), &mut sending);
-            if let Ok(sent) = waiting.await {
-                return Ok(sent);
+                (None, Some(body)) => Failure::Unsent(body, ErrorKind::Broken(error.into())),
+                (None, None) => Failure::Lost(ErrorKind::Broken(error.into())),
             }
-            if self
-                .ended
-                .as_ref()
-                .is_some_and(CancellationToken::is_cancelled)
-            {
-                return Err(SESSION_ENDED);
-            }
-            let now = self.meter.up();
-            if now != before {
-                (before, since) = (now, Instant::now());
-            } else if since.elapsed() >= limit {
-                return Err(ErrorKind::AnswerTimeout);
-            }
-        }
-    }
-
-    /// Checks the head and gives the body its way back to the pool.
-    fn finish(self, answer: Answer, report: Report, rest: Rest) -> Result<Forwarded, Error> {
-        let Answer {
-            mut response,
-            line,
-            running,
-        } = answer;
-        let fail = |what| failed(ErrorKind::Answer(what), Some(running.target()));
-        answer::check(&response, rest.upgrade.as_ref()).map_err(fail)?;
-        *response.version_mut() = Version::HTTP_11;
-        if let (StatusCode::SWITCHING_PROTOCOLS, Some(upgrade)) = (response.status(), rest.upgrade)
-        {
-            let extended = upgrade.handshake.is_some();
-            let tunnel = Tunnel {
-                client: upgrade.client,
-                upstream: hyper::upgrade::on(&mut response),
-                meter: self.meter,
-                ended: self.ended,
-                running,
-                keep: upgrade.keep,
-            };
-            return Ok(Forwarded {
-                response: answer::switching(response, extended),
-                report,
-                tunnel: Some(tunnel),
-            });
-        }
-        let (mut parts, incoming) = response.into_parts();
-        hop::strip_but_announced(&mut parts.headers);
-        let lease = Lease {
-            pools: self.pools.clone(),
-            line: match line {
-                Line::H1(line) => Some(line),
-                Line::H2(_) => None,
-            },
-            meter: self.meter,
-            running,
-            idle: self.group.timeouts.idle,
-            group: self.group,
-        };
-        let body = if incoming.is_end_stream() {
-            lease.settle();
-            Body::Empty
-        } else {
-            let body = Body::from(incoming);
-            Body::wrap(Download::new(body, lease, rest.deadline, self.ended))
-        };
-        Ok(Forwarded {
-            response: Response::from_parts(parts, body),
-            report,
-            tunnel: None,
         })
     }
 }
@@ -363,14 +357,6 @@ fn failed(kind: ErrorKind, target: Option<&Arc<Target>>) -> Error {
     Error {
         kind,
         target: target.map(|target| Arc::clone(&target.label)),
-    }
-}
-
-fn lost(error: hyper::Error) -> Failure {
-    if error.is_parse() {
-        Failure::Final(ErrorKind::Answer("its head is malformed or too large"))
-    } else {
-        Failure::Lost(error)
     }
 }
 

@@ -1,142 +1,84 @@
-//! A request as it is written for the connection that was chosen, and back again when the connection returns it.
+//! A request as it is written for the connection that was chosen.
 
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{Method, Request, Uri, uri};
 
 use crate::base::Reason;
-use crate::message::wire::answers::Asked;
-use crate::message::{Body, hop};
+use crate::message::Body;
+use crate::message::onward::Head;
+use crate::message::wire::answer::Asked;
 use crate::upstream::error::ErrorKind;
 use crate::upstream::group::Target;
-use crate::upstream::pool::Line;
+use crate::upstream::h1::Sending;
 
-/// What may have to be sent again.
+/// The head of a request, and what else is said to whoever gets it.
 pub(super) struct Outgoing {
     pub(super) head: Head,
-    pub(super) body: Body,
-}
-
-#[derive(Clone)]
-pub(super) struct Head {
-    pub(super) method: Method,
-    pub(super) target: uri::PathAndQuery,
-    pub(super) host: Option<HeaderValue>,
-    pub(super) headers: HeaderMap,
-    pub(super) wants_trailers: bool,
+    pub(super) preserve_host: bool,
+    /// The protocols to change to, in HTTP/1.1 only.
     pub(super) upgrade: Option<HeaderValue>,
 }
 
-/// The part of a head that a sent request does not show any more.
-pub(super) struct Kept {
-    host: Option<HeaderValue>,
-    wants_trailers: bool,
-    upgrade: Option<HeaderValue>,
-}
-
 impl Outgoing {
-    pub(super) fn into_request(
-        self,
-        line: &Line,
-        target: &Target,
-    ) -> Result<Request<Body>, ErrorKind> {
-        let Self { mut head, body } = self;
-        head.write_connection_fields(line);
-        let mut uri = uri::Parts::default();
-        uri.path_and_query = Some(head.target);
-        match line {
-            Line::H1(_) => {
-                let host = match head.host {
-                    Some(host) => host,
-                    None => target.host.clone(),
-                };
-                head.headers.insert(header::HOST, host);
-            }
-            // HTTP/2 names the authority in `:authority`; a second place could contradict it.
-            Line::H2(_) => {
-                let authority = head.host.as_ref().unwrap_or(&target.host).as_bytes();
-                uri.authority = uri::Authority::try_from(authority).ok();
-                uri.scheme = Some(if target.tls.is_some() {
-                    uri::Scheme::HTTPS
-                } else {
-                    uri::Scheme::HTTP
-                });
-            }
-        }
-        let malformed = |_error| ErrorKind::Interrupted(Reason::MalformedRequest);
-        let mut request = Request::new(body);
-        *request.uri_mut() = Uri::from_parts(uri).map_err(malformed)?;
-        *request.method_mut() = head.method;
-        *request.headers_mut() = head.headers;
-        Ok(request)
-    }
-
-    /// Undoes [`Self::into_request`] for a request that its connection gave back.
-    pub(super) fn from_request(request: Request<Body>, rest: Kept) -> Self {
-        let (parts, body) = request.into_parts();
-        let mut headers = parts.headers;
-        headers.remove(header::HOST);
-        hop::strip_but_announced(&mut headers);
-        let target = parts
-            .uri
-            .into_parts()
-            .path_and_query
-            .unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
-        Self {
-            head: Head {
-                method: parts.method,
-                target,
-                host: rest.host,
-                headers,
-                wants_trailers: rest.wants_trailers,
-                upgrade: rest.upgrade,
-            },
-            body,
-        }
-    }
-}
-
-impl Head {
-    pub(super) fn kept(&self) -> Kept {
-        Kept {
-            host: self.host.clone(),
-            wants_trailers: self.wants_trailers,
-            upgrade: self.upgrade.clone(),
-        }
-    }
-
     /// What the end of the answer depends on.
     pub(super) fn asked(&self) -> Asked {
         Asked {
-            head: self.method == Method::HEAD,
+            head: self.head.method == Method::HEAD,
             switch: self.upgrade.is_some(),
         }
     }
 
-    /// Adds what concerns this connection alone (RFC 9110 sections 7.6.1, 7.8 and 10.1.4).
-    fn write_connection_fields(&mut self, line: &Line) {
-        let is_h1 = matches!(line, Line::H1(_));
-        let mut options = Vec::new();
-        if self.wants_trailers {
-            let trailers = HeaderValue::from_static("trailers");
-            self.headers.insert(header::TE, trailers);
-            options.push("te");
-        }
-        if let Some(protocols) = self.upgrade.clone().filter(|_| is_h1) {
-            self.headers.insert(header::UPGRADE, protocols);
-            options.push("upgrade");
-        }
-        if is_h1
-            && let Ok(options) = HeaderValue::try_from(options.join(", "))
-            && !options.is_empty()
-        {
-            self.headers.insert(header::CONNECTION, options);
+    /// Sending it twice is the same as once.
+    pub(super) fn is_idempotent(&self) -> bool {
+        self.head.is_idempotent() && self.upgrade.is_none()
+    }
+
+    fn host<'a>(&'a self, target: &'a Target) -> &'a HeaderValue {
+        if self.preserve_host {
+            self.head.host()
+        } else {
+            &target.host
         }
     }
-}
 
-impl Head {
-    /// Sending it twice is the same as once (RFC 9110 section 9.2.2).
-    pub(super) fn is_idempotent(&self) -> bool {
-        self.method.is_idempotent() && self.upgrade.is_none()
+    /// For HTTP/1.1, with what concerns the connection alone (RFC 9110 sections 7.6.1, 7.8 and 10.1.4).
+    pub(super) fn for_h1(&self, target: &Target, body: Body) -> Sending {
+        Sending::new(&self.head.method, body, |out| {
+            self.head.write(self.host(target), out);
+            let options: &[u8] = match (self.head.wants_trailers, &self.upgrade) {
+                (true, None) => b"te: trailers\r\nconnection: te\r\n",
+                (true, Some(_)) => b"te: trailers\r\nconnection: te, upgrade\r\n",
+                (false, Some(_)) => b"connection: upgrade\r\n",
+                (false, None) => b"",
+            };
+            out.extend_from_slice(options);
+            if let Some(protocols) = &self.upgrade {
+                out.extend_from_slice(b"upgrade: ");
+                out.extend_from_slice(protocols.as_bytes());
+                out.extend_from_slice(b"\r\n");
+            }
+        })
+    }
+
+    /// For HTTP/2, which names the authority in `:authority`; a second place could contradict it.
+    pub(super) fn for_h2(&self, target: &Target, body: Body) -> Result<Request<Body>, ErrorKind> {
+        let mut uri = uri::Parts::default();
+        uri.path_and_query = Some(self.head.target.clone());
+        uri.authority = uri::Authority::try_from(self.host(target).as_bytes()).ok();
+        uri.scheme = Some(if target.tls.is_some() {
+            uri::Scheme::HTTPS
+        } else {
+            uri::Scheme::HTTP
+        });
+        let malformed = |_error| ErrorKind::Interrupted(Reason::MalformedRequest);
+        let mut request = Request::new(body);
+        *request.uri_mut() = Uri::from_parts(uri).map_err(malformed)?;
+        *request.method_mut() = self.head.method.clone();
+        *request.headers_mut() = self.head.fields();
+        if self.head.wants_trailers {
+            let trailers = HeaderValue::from_static("trailers");
+            request.headers_mut().insert(header::TE, trailers);
+        }
+        Ok(request)
     }
 }

@@ -17,9 +17,12 @@ use crate::message::{Body, BodyError};
 use crate::tasks::Tasks;
 use crate::tls::testing::{BOTH, H1, H2, TestPki};
 use crate::upstream::testing::{
-    HELLO, Pieces, Scripted, Step, get, group, plain_target, secure_group, serve,
+    HELLO, Pieces, Scripted, Step, asking, get, group, plain_target, secure_group, send, serve,
 };
 use crate::upstream::{Group, Pools, UpstreamRequest};
+
+/// The beginning of an answer.
+const PART: &str = "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhello";
 
 async fn text(body: Body) -> Result<Bytes, BodyError> {
     read_at_most(body, 1 << 20).await
@@ -31,9 +34,8 @@ fn unused_address() -> SocketAddr {
 }
 
 fn post(group: &Arc<Group>, body: Body) -> UpstreamRequest {
-    let mut request = get(group);
-    request.method = Method::POST;
-    request.body = body;
+    let mut request = asking(group, &[], body);
+    request.head.method = Method::POST;
     request
 }
 
@@ -44,7 +46,7 @@ async fn requests_share_one_kept_connection() {
     let group = Arc::new(group(vec![upstream.target()]));
     let pools = Pools::new(tasks);
     for turn in 0..3 {
-        let forwarded = pools.forward(get(&group)).await.unwrap();
+        let forwarded = send(&pools, get(&group)).await.unwrap();
         assert_eq!(forwarded.response.status(), StatusCode::OK);
         assert_eq!(forwarded.report.connect.is_some(), turn == 0);
         assert_eq!(text(forwarded.response.into_body()).await.unwrap(), "hello");
@@ -53,7 +55,10 @@ async fn requests_share_one_kept_connection() {
     assert_eq!(upstream.connections(), 1);
     assert_eq!(
         upstream.heads()[0],
-        "GET /a?b=c HTTP/1.1\r\nhost: app.example.com"
+        "GET /a?b=c HTTP/1.1\r\nhost: app.example\r\n\
+         forwarded: for=192.0.2.1;host=\"app.example\";proto=https;by=_portcullis\r\n\
+         x-forwarded-host: app.example\r\nx-forwarded-for: 192.0.2.1\r\nx-real-ip: 192.0.2.1\r\n\
+         x-forwarded-proto: https\r\nx-forwarded-port: 443\r\nvia: 1.1 portcullis"
     );
     assert_eq!(group.targets[0].running(), 0);
 }
@@ -64,7 +69,7 @@ async fn idle_connections_do_not_hold_up_a_drain() {
     let upstream = Scripted::start(&servers, vec![vec![Step::Send(HELLO); 2]]).await;
     let group = Arc::new(group(vec![upstream.target()]));
     let pools = Pools::new(tasks.clone());
-    let forwarded = pools.forward(get(&group)).await.unwrap();
+    let forwarded = send(&pools, get(&group)).await.unwrap();
     assert_eq!(text(forwarded.response.into_body()).await.unwrap(), "hello");
     assert_eq!(pools.idle(), (1, 0));
     assert_eq!(tasks.drain(Duration::from_secs(10)).await, 0);
@@ -74,13 +79,26 @@ async fn idle_connections_do_not_hold_up_a_drain() {
 #[tokio::test]
 async fn an_answer_that_is_not_read_to_its_end_costs_its_connection() {
     let tasks = Tasks::new();
-    let upstream = Scripted::start(&tasks, vec![vec![Step::Send(HELLO)]]).await;
+    let upstream = Scripted::start(&tasks, vec![vec![Step::Send(PART)]]).await;
     let group = Arc::new(group(vec![upstream.target()]));
     let pools = Pools::new(tasks);
-    let forwarded = pools.forward(get(&group)).await.unwrap();
+    let forwarded = send(&pools, get(&group)).await.unwrap();
+    assert_eq!(group.targets[0].running(), 1);
     drop(forwarded.response);
     assert_eq!(pools.idle(), (0, 0));
     assert_eq!(group.targets[0].running(), 0);
+}
+
+#[tokio::test]
+async fn an_answer_that_came_at_once_frees_its_connection_before_it_is_passed_on() {
+    let tasks = Tasks::new();
+    let upstream = Scripted::start(&tasks, vec![vec![Step::Send(HELLO)]]).await;
+    let group = Arc::new(group(vec![upstream.target()]));
+    let pools = Pools::new(tasks);
+    let forwarded = send(&pools, get(&group)).await.unwrap();
+    assert_eq!((pools.idle(), group.targets[0].running()), ((1, 0), 0));
+    drop(forwarded.response);
+    assert_eq!(pools.idle(), (1, 0));
 }
 
 #[tokio::test]
@@ -91,7 +109,7 @@ async fn another_target_is_tried_when_the_first_refuses() {
     let group = Arc::new(group(vec![dead, upstream.target()]));
     let pools = Pools::new(tasks);
     for _ in 0..3 {
-        let forwarded = pools.forward(get(&group)).await.unwrap();
+        let forwarded = send(&pools, get(&group)).await.unwrap();
         assert_eq!(forwarded.report.target, group.targets[1].label);
         text(forwarded.response.into_body()).await.unwrap();
     }
@@ -101,8 +119,7 @@ async fn another_target_is_tried_when_the_first_refuses() {
 #[tokio::test]
 async fn an_upstream_that_nobody_serves_is_unreachable() {
     let group = Arc::new(group(vec![plain_target(unused_address())]));
-    let refused = Pools::new(Tasks::new())
-        .forward(get(&group))
+    let refused = send(&Pools::new(Tasks::new()), get(&group))
         .await
         .unwrap_err();
     assert_eq!(refused.reason(), Reason::UpstreamUnreachable);
@@ -121,7 +138,7 @@ async fn a_kept_connection_that_closed_unseen_costs_a_get_one_more_try() {
     let group = Arc::new(group(vec![upstream.target()]));
     let pools = Pools::new(tasks);
     for _ in 0..2 {
-        let forwarded = pools.forward(get(&group)).await.unwrap();
+        let forwarded = send(&pools, get(&group)).await.unwrap();
         assert_eq!(text(forwarded.response.into_body()).await.unwrap(), "hello");
     }
     assert_eq!((upstream.connections(), upstream.heads().len()), (2, 3));
@@ -137,9 +154,9 @@ async fn a_post_that_may_have_arrived_is_never_sent_twice() {
     let upstream = Scripted::start(&tasks, script).await;
     let group = Arc::new(group(vec![upstream.target()]));
     let pools = Pools::new(tasks);
-    let first = pools.forward(get(&group)).await.unwrap();
+    let first = send(&pools, get(&group)).await.unwrap();
     text(first.response.into_body()).await.unwrap();
-    let lost = pools.forward(post(&group, Body::Empty)).await.unwrap_err();
+    let lost = send(&pools, post(&group, Body::Empty)).await.unwrap_err();
     assert_eq!(lost.reason(), Reason::UpstreamProtocol);
     assert_eq!((upstream.connections(), upstream.heads().len()), (1, 2));
 }
@@ -154,7 +171,7 @@ async fn a_body_that_breaks_off_is_never_presented_as_complete() {
         let upstream = Scripted::start(&tasks, vec![vec![Step::SendAndClose(answer)]]).await;
         let group = Arc::new(group(vec![upstream.target()]));
         let pools = Pools::new(tasks);
-        let forwarded = pools.forward(get(&group)).await.unwrap();
+        let forwarded = send(&pools, get(&group)).await.unwrap();
         assert!(
             text(forwarded.response.into_body()).await.is_err(),
             "{answer}"
@@ -176,7 +193,7 @@ async fn answers_that_break_http_are_refused() {
         let tasks = Tasks::new();
         let upstream = Scripted::start(&tasks, vec![vec![Step::SendAndClose(answer)]]).await;
         let group = Arc::new(group(vec![upstream.target()]));
-        let refused = Pools::new(tasks).forward(get(&group)).await;
+        let refused = send(&Pools::new(tasks), get(&group)).await;
         let reason = refused
             .map(|answer| answer.response)
             .map_err(|error| error.reason());
@@ -203,25 +220,25 @@ impl http_body::Body for Endless {
 
 #[tokio::test]
 async fn an_upload_ends_with_its_answer() {
-    let tasks = Tasks::new();
-    let upstream = Scripted::start(&tasks, vec![vec![Step::Send(HELLO)]]).await;
-    let group = Arc::new(group(vec![upstream.target()]));
-    let pools = Pools::new(tasks);
-    let here = Arc::new(());
-    let upload = Body::wrap(Endless {
-        _held: Arc::clone(&here),
-    });
-    let forwarded = pools.forward(post(&group, upload)).await.unwrap();
-    assert_eq!(
-        Arc::strong_count(&here),
-        2,
-        "the upload goes on beside its answer"
-    );
-    assert_eq!(text(forwarded.response.into_body()).await.unwrap(), "hello");
-    while Arc::strong_count(&here) > 1 {
-        tokio::task::yield_now().await;
+    for (answer, held) in [(PART, 2), (HELLO, 1)] {
+        let tasks = Tasks::new();
+        let upstream = Scripted::start(&tasks, vec![vec![Step::Send(answer)]]).await;
+        let group = Arc::new(group(vec![upstream.target()]));
+        let pools = Pools::new(tasks);
+        let here = Arc::new(());
+        let upload = Body::wrap(Endless {
+            _held: Arc::clone(&here),
+        });
+        let forwarded = send(&pools, post(&group, upload)).await.unwrap();
+        assert_eq!(
+            Arc::strong_count(&here),
+            held,
+            "the upload goes on beside its answer, and no longer: {answer}"
+        );
+        drop(forwarded.response);
+        assert_eq!(Arc::strong_count(&here), 1);
+        assert_eq!(pools.idle(), (0, 0));
     }
-    assert_eq!(pools.idle(), (0, 0));
 }
 
 #[tokio::test]
@@ -230,8 +247,7 @@ async fn an_upstream_that_does_not_answer_in_time_is_given_up() {
     let upstream = Scripted::start(&tasks, vec![vec![Step::Hang]]).await;
     let mut group = group(vec![upstream.target()]);
     group.timeouts.first_byte = Duration::from_millis(50);
-    let late = Pools::new(tasks)
-        .forward(get(&Arc::new(group)))
+    let late = send(&Pools::new(tasks), get(&Arc::new(group)))
         .await
         .unwrap_err();
     assert_eq!(late.reason(), Reason::UpstreamTimeout);
@@ -247,14 +263,14 @@ async fn a_body_that_stalls_or_outlives_its_session_is_ended() {
     group.timeouts.idle = Duration::from_millis(50);
     let stalling = Arc::new(group);
     let pools = Pools::new(tasks);
-    let forwarded = pools.forward(get(&stalling)).await.unwrap();
+    let forwarded = send(&pools, get(&stalling)).await.unwrap();
     let ended = text(forwarded.response.into_body()).await;
     assert!(matches!(ended, Err(BodyError::Stalled { .. })));
 
     let session = CancellationToken::new();
     let mut request = get(&stalling);
     request.ended = Some(session.clone());
-    let forwarded = pools.forward(request).await.unwrap();
+    let forwarded = send(&pools, request).await.unwrap();
     session.cancel();
     let ended = text(forwarded.response.into_body()).await;
     assert!(matches!(ended, Err(BodyError::Cancelled)));
@@ -270,7 +286,7 @@ async fn a_request_body_is_streamed_and_its_failure_is_the_clients() {
         Ok(Frame::data("abc".into())),
         Err(BodyError::LengthDiffers),
     ]);
-    let outcome = pools.forward(post(&group, Body::wrap(pieces))).await;
+    let outcome = send(&pools, post(&group, Body::wrap(pieces))).await;
     // The upstream may answer before the body fails; then the connection is given up all the same.
     match outcome {
         Err(error) => assert_eq!(error.reason(), Reason::MalformedRequest),
@@ -313,12 +329,10 @@ async fn trailers_pass_in_both_directions_over_either_version() {
             Ok(Frame::data("ping".into())),
             Ok(Frame::trailers(trailers)),
         ];
-        let mut request = post(&group, Body::wrap(Pieces::new(frames)));
-        request
-            .headers
-            .insert("trailer", HeaderValue::from_static("x-sum"));
-        request.wants_trailers = true;
-        let forwarded = Pools::new(tasks).forward(request).await.unwrap();
+        let told = [("trailer", "x-sum"), ("te", "trailers")];
+        let mut request = asking(&group, &told, Body::wrap(Pieces::new(frames)));
+        request.head.method = Method::POST;
+        let forwarded = send(&Pools::new(tasks), request).await.unwrap();
         let mut body = forwarded.response.into_body();
         let mut seen = HeaderMap::new();
         while let Some(frame) = next(&mut body).await {
@@ -344,15 +358,15 @@ async fn http2_shares_one_connection_and_names_the_host_once() {
     let tasks = Tasks::new();
     let address = serve(&tasks, &pki, BOTH, |request| async move {
         assert_eq!(request.version(), http::Version::HTTP_2);
-        assert_eq!(request.uri(), "https://app.example.com/a?b=c");
+        assert_eq!(request.uri(), "https://app.example/a?b=c");
         assert!(!request.headers().contains_key("host"));
         Response::new(Body::from("over h2"))
     })
     .await;
     let group = secure_group(&pki, address, BOTH);
     let pools = Pools::new(tasks);
-    let first = pools.forward(get(&group)).await.unwrap();
-    let second = pools.forward(get(&group)).await.unwrap();
+    let first = send(&pools, get(&group)).await.unwrap();
+    let second = send(&pools, get(&group)).await.unwrap();
     assert!(second.report.connect.is_none());
     for forwarded in [first, second] {
         assert_eq!(
@@ -375,7 +389,7 @@ async fn an_upstream_whose_certificate_does_not_verify_gets_no_request() {
     })
     .await;
     let group = secure_group(&trusted, address, BOTH);
-    let refused = Pools::new(tasks).forward(get(&group)).await.unwrap_err();
+    let refused = send(&Pools::new(tasks), get(&group)).await.unwrap_err();
     assert_eq!(refused.reason(), Reason::UpstreamUntrusted);
     assert_eq!(refused.proxy_status(), "tls_certificate_error");
     assert_eq!(hits.load(std::sync::atomic::Ordering::SeqCst), 0);
@@ -399,8 +413,8 @@ async fn an_empty_answer_frees_its_connection_at_once() {
         let group = Arc::new(group(vec![upstream.target()]));
         let pools = Pools::new(tasks);
         let mut request = get(&group);
-        request.method = method;
-        let forwarded = pools.forward(request).await.unwrap();
+        request.head.method = method;
+        let forwarded = send(&pools, request).await.unwrap();
         assert!(forwarded.response.body().is_end_stream());
         assert_eq!(pools.idle(), (1, 0), "{answer}");
     }
