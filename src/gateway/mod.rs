@@ -78,12 +78,11 @@ struct Carried {
     permitted: bool,
 }
 
-/// A request under way: what is known of it, and what comes next.
+/// What is known of a request under way.
 struct Visit {
     asked: Asked,
     cx: RequestContext,
     record: Record,
-    next: Next,
 }
 
 /// What a request has to wait for.
@@ -173,14 +172,18 @@ impl Gateway {
         let gateway = Arc::clone(self);
         async move {
             match begun {
-                Ok(visit) => gateway.end(visit).await,
+                Ok((visit, next)) => gateway.end(visit, next).await,
                 Err(response) => response,
             }
         }
     }
 
     /// Everything up to the first wait; the answer where a request gets no further.
-    fn begin(&self, request: Request<Incoming>, peer: Arc<Peer>) -> Result<Visit, Response<Body>> {
+    fn begin(
+        &self,
+        request: Request<Incoming>,
+        peer: Arc<Peer>,
+    ) -> Result<(Box<Visit>, Next), Response<Body>> {
         let plan = self.shared.plan.load_full();
         let facts = self.facts(request.headers(), peer, &plan);
         let asked = Asked::of(&request);
@@ -191,58 +194,41 @@ impl Gateway {
             Err(error) => return Err(self.unrecorded(&asked, &cx, error)),
         };
         let ledger = self.shared.ledger.clone();
-        let mut record = Record::open(slot, &request, &cx.facts, &cx.plan, ledger);
+        let record = Record::open(slot, &request, &cx.facts, &cx.plan, ledger);
+        // In a box from here on: every hand that it went through would copy it.
+        let mut visit = Box::new(Visit { asked, cx, record });
         match guest {
-            Ok(guest) => record.hold(guest),
-            Err(limited) => return Err(self.crowded(limited, &asked, &cx, record)),
+            Ok(guest) => visit.record.hold(guest),
+            Err(limited) => return Err(self.crowded(limited, *visit)),
         }
-        let next = self
-            .respond(request, &cx, &mut record)
-            .unwrap_or_else(|refusal| {
-                Next::Answer(self.refuse(&refusal, &asked, &cx, &mut record))
-            });
-        Ok(Visit {
-            asked,
-            cx,
-            record,
-            next,
-        })
+        let next = self.respond(request, &visit.cx, &mut visit.record);
+        let next = next.unwrap_or_else(|refusal| Next::Answer(self.refuse(&refusal, &mut visit)));
+        Ok((visit, next))
     }
 
     /// Waits for what is left to wait for, and finishes the answer.
-    async fn end(&self, visit: Visit) -> Response<Body> {
-        let Visit {
-            asked,
-            cx,
-            mut record,
-            next,
-        } = visit;
+    async fn end(&self, mut visit: Box<Visit>, next: Next) -> Response<Body> {
+        let Visit { cx, record, .. } = &mut *visit;
         let outcome = match next {
             Next::Answer(carried) => Ok(carried),
             // Boxed: requests that are carried would take the room for pages along.
-            Next::OwnPage(request) => Box::pin(self.own_page(request, &cx, &mut record)).await,
+            Next::OwnPage(request) => Box::pin(self.own_page(request, cx, record)).await,
             Next::Upstream(permitted) => {
                 let granted = Granted {
                     authn: &permitted.authn,
                     permit: &permitted.permit,
                     route: &permitted.route,
                 };
-                self.forward(permitted.request, granted, &cx, &mut record)
-                    .await
+                self.forward(permitted.request, granted, cx, record).await
             }
         };
-        let carried =
-            outcome.unwrap_or_else(|refusal| self.refuse(&refusal, &asked, &cx, &mut record));
+        let carried = outcome.unwrap_or_else(|refusal| self.refuse(&refusal, &mut visit));
+        let Visit { asked, cx, record } = *visit;
         self.finish(carried, &asked, &cx, record)
     }
 
-    fn refuse(
-        &self,
-        refusal: &Refusal,
-        asked: &Asked,
-        cx: &RequestContext,
-        record: &mut Record,
-    ) -> Carried {
+    fn refuse(&self, refusal: &Refusal, visit: &mut Visit) -> Carried {
+        let Visit { asked, cx, record } = visit;
         record.refused(refusal.reason());
         if let Refusal::RateLimited(limited) = refusal {
             self.metrics().rate_limited(&limited.limit);
@@ -256,23 +242,16 @@ impl Gateway {
 
     /// Refuses a request of a network that has too many under way. The entry leaves now: a client that does not take
     /// its answers must not hold a place in the log with this one too.
-    fn crowded(
-        &self,
-        limited: TooFast,
-        asked: &Asked,
-        cx: &RequestContext,
-        mut record: Record,
-    ) -> Response<Body> {
-        let mut response = self
-            .refuse(&limited.into(), asked, cx, &mut record)
-            .response;
+    fn crowded(&self, limited: TooFast, mut visit: Visit) -> Response<Body> {
+        let mut response = self.refuse(&limited.into(), &mut visit).response;
+        let Visit { asked, cx, record } = visit;
         let length = response.body().size_hint().exact().unwrap_or_default();
         record.close(if asked.expects_no_content(response.status()) {
             0
         } else {
             length
         });
-        finish_head(&mut response, cx);
+        finish_head(&mut response, &cx);
         asked.leave_out_content(&mut response);
         response
     }
