@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::batch::Batch;
 use super::checkpoint::Checkpoint;
 use super::disk::{self, Folder};
 use super::journal::Journal;
 use super::ledger::Place;
 use super::render::{Renderer, Work};
 use super::seal::KeyringError;
-use super::segment::{Appender, Batch};
+use super::segment::Appender;
 use super::tiles;
 use super::tree::{FullTile, Tree};
 use crate::base::{EntryId, Timestamp};

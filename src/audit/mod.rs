@@ -1,14 +1,15 @@
 //! Can we prove that it happened? One entry per request and per security event, in a log nobody can quietly change.
 //!
-//! A request reserves a [`Slot`] first, is admitted (one small record leaves the process) before its upstream
-//! is contacted, and hands over its entry when it has ended. One writer thread seals personal fields, appends
-//! lines, hashes them into a Merkle tree and signs checkpoints. `docs/audit-format.md` describes every byte.
+//! A request reserves a [`Slot`] first, is admitted (one small record leaves the process, with those of all requests
+//! of that turn) before its upstream is contacted, and hands over its entry when it has ended. One writer thread seals
+//! personal fields, appends lines, hashes them into a Merkle tree and signs checkpoints. `docs/audit-format.md` describes every byte.
 //!
 //! This module never drops an entry, never signs what contradicts an earlier signature, and decides nothing
-//! about requests. Reading order: `entry` and `event` (what), `log` and `slot` (how callers see it), `journal`, `engine`
-//! and `recover` (how it survives), `tree` and `checkpoint` (how it is proven), `verify` and `search` (readers).
+//! about requests. Reading order: `entry` and `event` (what), `log` and `slot` (how callers see it), `journal`, `render`,
+//! `engine` and `recover` (how it survives), `tree` and `checkpoint` (how it is proven), `verify` and `search` (readers).
 
 mod admitted;
+mod batch;
 pub(crate) mod checkpoint;
 pub(crate) mod disk;
 mod engine;

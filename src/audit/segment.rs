@@ -8,8 +8,8 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use super::batch::Batch;
 use super::disk;
-use super::tree::{Hash, leaf_hash_in_place};
 use crate::base::Timestamp;
 
 /// Entries between two index marks.
@@ -204,69 +204,6 @@ pub(super) struct Appender {
     pub(super) refuse: std::sync::Arc<std::sync::atomic::AtomicBool>,
 }
 
-/// Rendered lines that wait to be appended, one behind the other as they will stand in the file.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    /// One byte that is nobody's, then the lines, each with its line feed: so there is a byte before every line.
-    bytes: Vec<u8>,
-    /// Where each line feed is, and the line's time.
-    lines: Vec<(usize, Timestamp)>,
-}
-
-/// A buffer that one batch made larger than this is given back.
-const BUFFER: usize = 4 << 20;
-
-impl Batch {
-    pub(super) const fn len(&self) -> usize {
-        self.lines.len()
-    }
-
-    pub(super) const fn is_empty(&self) -> bool {
-        self.lines.is_empty()
-    }
-
-    /// Adds the line that `render` appends, or nothing when it fails.
-    pub(super) fn add<E>(
-        &mut self,
-        render: impl FnOnce(&mut Vec<u8>) -> Result<Timestamp, E>,
-    ) -> Result<(), E> {
-        if self.bytes.is_empty() {
-            self.bytes.push(0);
-        }
-        let before = self.bytes.len();
-        match render(&mut self.bytes) {
-            Ok(time) => {
-                self.lines.push((self.bytes.len(), time));
-                self.bytes.push(b'\n');
-                Ok(())
-            }
-            Err(why) => {
-                self.bytes.truncate(before);
-                Err(why)
-            }
-        }
-    }
-
-    /// What goes into the file.
-    fn bytes(&self) -> &[u8] {
-        self.bytes.get(1..).unwrap_or_default()
-    }
-
-    /// Gives the leaf hashes of the lines, in order, and is empty then. A leaf is hashed with a byte before it, and here
-    /// there is one before every line: nothing is copied.
-    pub(super) fn take_leaves(&mut self, mut take: impl FnMut(Hash)) {
-        let mut from = 0;
-        for (end, _) in self.lines.drain(..) {
-            if let Some(leaf) = self.bytes.get_mut(from..end) {
-                take(leaf_hash_in_place(leaf));
-            }
-            from = end;
-        }
-        self.bytes.clear();
-        self.bytes.shrink_to(BUFFER);
-    }
-}
-
 impl Appender {
     /// Opens `segment`, of which the first `length` bytes are sound and end before entry `next`.
     /// Anything beyond `length` is cut off.
@@ -326,8 +263,8 @@ impl Appender {
         let mut marks = Vec::new();
         let (mut next, mut latest) = (self.next, self.latest);
         let mut inside = 0;
-        for (end, time) in &batch.lines {
-            latest = latest.max(*time);
+        for (end, time) in batch.ends() {
+            latest = latest.max(time);
             if next % STRIDE == 0 || next == self.segment.first {
                 let mark = Mark {
                     seq: next,
@@ -337,7 +274,7 @@ impl Appender {
                 marks.extend_from_slice(&mark.bytes());
             }
             // The byte before the first line makes up for the line feed.
-            inside = u64::try_from(*end).unwrap_or(0);
+            inside = u64::try_from(end).unwrap_or(0);
             next += 1;
         }
         let bytes = batch.bytes();

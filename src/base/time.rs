@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -167,11 +167,7 @@ pub(crate) enum Clock {
 impl Clock {
     pub(crate) fn now(self) -> Timestamp {
         match self {
-            Self::System => {
-                #[expect(clippy::disallowed_methods, reason = "the one place that may")]
-                let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-                Timestamp::EPOCH.plus(since.unwrap_or_default())
-            }
+            Self::System => jiff::Timestamp::now().into(),
             #[cfg(test)]
             Self::Fixed(at) => at,
         }
