@@ -2,9 +2,11 @@
 //!
 //! Each takes bytes as a stranger would send them, and asserts what must hold whatever they are.
 
+mod answer;
 mod frames;
 mod wire;
 
+pub use answer::answer;
 pub use frames::frames;
 pub use wire::{chunked, wire};
 
@@ -256,7 +258,7 @@ mod tests {
     #[test]
     fn the_committed_corpora_hold() {
         type Target = (&'static str, fn(&[u8]));
-        let targets: [Target; 12] = [
+        let targets: [Target; 13] = [
             ("admit_request", super::admit_request),
             ("host", super::host),
             ("forwarded", super::forwarded),
@@ -266,6 +268,7 @@ mod tests {
             ("wire", super::wire),
             ("frames", super::frames),
             ("chunked", super::chunked),
+            ("answer", super::answer),
             ("admit_http2", super::admit_http2),
             ("configuration", super::configuration),
             ("policies", super::policies),

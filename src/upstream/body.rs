@@ -42,7 +42,7 @@ impl Lease {
 
 /// Where the content comes from.
 pub(super) enum Source {
-    H1(Exchange),
+    H1(Box<Exchange>),
     /// A stream of a connection that never left the pool.
     H2(Body),
     /// It broke, and the client's connection has yet to send what came before.

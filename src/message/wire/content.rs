@@ -118,7 +118,7 @@ impl Content {
                         self.state = State::Ended;
                         return Ok(self.take_trailers().map(Frame::trailers));
                     }
-                    self.trailer(line)?;
+                    self.trailer(&line)?;
                 }
             }
         }
@@ -138,12 +138,12 @@ impl Content {
         })
     }
 
-    fn trailer(&mut self, line: Bytes) -> Result<(), AdmitError> {
+    fn trailer(&mut self, line: &Bytes) -> Result<(), AdmitError> {
         self.trailer_bytes += line.len() + 2;
         if self.trailers.len() == MOST_FIELDS {
             return Err(AdmitError::TooManyFields);
         }
-        let (name, value) = field(&line)?;
+        let (name, value) = field(line)?;
         let start = line.len() - value.len();
         self.trailers.append(name, checked(line.slice(start..))?);
         Ok(())

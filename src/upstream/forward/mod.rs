@@ -69,7 +69,7 @@ struct Trip<'a> {
 }
 
 enum Answer {
-    H1(AnswerHead, Exchange),
+    H1(AnswerHead, Box<Exchange>),
     H2(Response<Incoming>),
 }
 
@@ -160,7 +160,7 @@ impl Arrival {
     fn of_h1(
         self,
         head: AnswerHead,
-        mut exchange: Exchange,
+        mut exchange: Box<Exchange>,
         upgrade: Option<Upgrade>,
     ) -> Result<Forwarded, Error> {
         let fail = |what| failed(ErrorKind::Answer(what), Some(self.lease.running.target()));
@@ -187,7 +187,7 @@ impl Arrival {
         })
     }
 
-    fn switches(self, head: AnswerHead, exchange: Exchange, upgrade: Upgrade) -> Forwarded {
+    fn switches(self, head: AnswerHead, exchange: Box<Exchange>, upgrade: Upgrade) -> Forwarded {
         let extended = upgrade.handshake.is_some();
         let Lease { running, meter, .. } = self.lease;
         Forwarded {
@@ -300,7 +300,8 @@ impl Trip<'_> {
         body: Body,
     ) -> Result<Answer, Failure> {
         let sending = self.outgoing.for_h1(target, body);
-        let mut exchange = Exchange::new(connection, sending, self.outgoing.asked());
+        // Boxed: it goes from hand to hand, and stays where it is.
+        let mut exchange = Box::new(Exchange::new(connection, sending, self.outgoing.asked()));
         let head = self
             .patience
             .wait(

@@ -216,13 +216,11 @@ impl Sending {
     fn poll_write(&self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let before = self.before.get(self.written..).unwrap_or_default();
         let stream = Pin::new(stream);
-        let sent = if self.piece.is_empty() && self.after.is_empty() {
-            ready!(stream.poll_write(cx, before))?
-        } else {
-            let parts = [before, &self.piece, self.after].map(IoSlice::new);
-            let from = if before.is_empty() { 1 } else { 0 };
-            let parts = parts.get(from..).unwrap_or_default();
-            ready!(stream.poll_write_vectored(cx, parts))?
+        let parts: [&[u8]; 3] = [before, &self.piece, self.after];
+        let mut filled = parts.iter().filter(|part| !part.is_empty());
+        let sent = match (filled.next(), filled.next()) {
+            (Some(only), None) => ready!(stream.poll_write(cx, only))?,
+            _ => ready!(stream.poll_write_vectored(cx, &parts.map(IoSlice::new)))?,
         };
         Poll::Ready(match sent {
             0 => Err(io::ErrorKind::WriteZero.into()),

@@ -1,10 +1,10 @@
 //! Exchanges against sockets that say exactly what a test wants.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::Connection;
 use crate::base::Reason;
-use crate::dial::Stream;
+use crate::dial;
 use crate::message::body::read_at_most;
 use crate::message::{Body, BodyError};
 use crate::tasks::Tasks;
@@ -46,11 +46,11 @@ async fn read_head(stream: &mut TcpStream) -> Option<String> {
 }
 
 async fn pair() -> (Connection, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address: SocketAddr = listener.local_addr().unwrap();
-    let near = TcpStream::connect(address).await.unwrap();
+    let (listener, group) = listening().await;
+    let endpoint = &group.targets[0].endpoint;
+    let near = dial::connect(endpoint, None, Duration::from_secs(5)).await;
     let (far, _) = listener.accept().await.unwrap();
-    (Connection::new(Stream::Tcp(near)), far)
+    (Connection::new(near.unwrap().stream), far)
 }
 
 #[tokio::test]
@@ -217,7 +217,7 @@ async fn fickle(listener: TcpListener, seen: Arc<Mutex<Vec<String>>>, tasks: Tas
     loop {
         let (mut stream, _) = listener.accept().await.unwrap();
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let (answers, takes_one_more) = (1 + (state >> 16) % 4, (state >> 24) % 2 == 0);
+        let (answers, takes_one_more) = (1 + (state >> 16) % 4, (state >> 24).is_multiple_of(2));
         let seen = Arc::clone(&seen);
         tasks.spawn("fickle", async move {
             for _ in 0..answers {

@@ -86,78 +86,80 @@ fn judged(asked: Asked, text: &str) -> Result<Option<Read>, &'static str> {
     whole
 }
 
+/// What was asked, an answer in order, its content, and whether the connection takes another request.
+const ORDERLY: [(Asked, &str, &str, bool); 12] = [
+    (
+        GET,
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        "hello",
+        true,
+    ),
+    (
+        GET,
+        "HTTP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n",
+        "",
+        false,
+    ),
+    (
+        GET,
+        "HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\ncontent-length: 0\r\n\r\n",
+        "",
+        true,
+    ),
+    (
+        GET,
+        "HTTP/1.1 200 OK\r\nConnection: x, Close\r\ncontent-length: 0\r\n\r\n",
+        "",
+        false,
+    ),
+    (
+        GET,
+        "HTTP/1.1 200\r\nTransfer-Encoding: Chunked\r\n\r\n5;a=b\r\nhello\r\n2\r\n, \r\n0\r\nX-Sum: 1\r\n\r\n",
+        "hello, ",
+        true,
+    ),
+    (
+        GET,
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+        "",
+        true,
+    ),
+    (
+        GET,
+        "HTTP/1.1 304 Not Modified\r\nContent-Length: 50\r\n\r\n",
+        "",
+        true,
+    ),
+    (
+        HEAD,
+        "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n",
+        "",
+        true,
+    ),
+    (HEAD, "HTTP/1.1 200 OK\r\n\r\n", "", true),
+    (
+        HEAD,
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "",
+        true,
+    ),
+    (
+        SWITCH,
+        "HTTP/1.1 403 Nein\r\nContent-Length: 2\r\n\r\nno",
+        "no",
+        true,
+    ),
+    (
+        GET,
+        "HTTP/1.1 200 Gr\u{fc}n\r\nX-A: \u{e9}\r\nContent-Length: 1\r\n\r\n\n",
+        "\n",
+        true,
+    ),
+];
+
 #[test]
 fn answers_in_order_are_read_to_their_end() {
-    let rows = [
-        (
-            GET,
-            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
-            "hello",
-            true,
-        ),
-        (
-            GET,
-            "HTTP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n",
-            "",
-            false,
-        ),
-        (
-            GET,
-            "HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\ncontent-length: 0\r\n\r\n",
-            "",
-            true,
-        ),
-        (
-            GET,
-            "HTTP/1.1 200 OK\r\nConnection: x, Close\r\ncontent-length: 0\r\n\r\n",
-            "",
-            false,
-        ),
-        (
-            GET,
-            "HTTP/1.1 200\r\nTransfer-Encoding: Chunked\r\n\r\n5;a=b\r\nhello\r\n2\r\n, \r\n0\r\nX-Sum: 1\r\n\r\n",
-            "hello, ",
-            true,
-        ),
-        (
-            GET,
-            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
-            "",
-            true,
-        ),
-        (
-            GET,
-            "HTTP/1.1 304 Not Modified\r\nContent-Length: 50\r\n\r\n",
-            "",
-            true,
-        ),
-        (
-            HEAD,
-            "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n",
-            "",
-            true,
-        ),
-        (HEAD, "HTTP/1.1 200 OK\r\n\r\n", "", true),
-        (
-            HEAD,
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-            "",
-            true,
-        ),
-        (
-            SWITCH,
-            "HTTP/1.1 403 Nein\r\nContent-Length: 2\r\n\r\nno",
-            "no",
-            true,
-        ),
-        (
-            GET,
-            "HTTP/1.1 200 Gr\u{fc}n\r\nX-A: \u{e9}\r\nContent-Length: 1\r\n\r\n\n",
-            "\n",
-            true,
-        ),
-    ];
-    for (asked, row, content, persists) in rows {
+    for (asked, row, content, persists) in ORDERLY {
         let read = judged(asked, row).unwrap().unwrap();
         assert!(read.complete && read.beyond.is_empty(), "{row:?}");
         assert_eq!(read.content, content.as_bytes(), "{row:?}");
