@@ -19,9 +19,9 @@ use parking_lot::Mutex;
 use super::admitted::{Admitted, encode, encode_again, next_payload};
 use super::disk;
 use super::entry::Admission;
-use super::lane::{self, Lanes};
 use super::ledger::{FileState, Ledger, Place};
 use crate::base::Timestamp;
+use crate::base::lane::{self, Lanes};
 
 /// Format name at the head of a file, followed by the number of entries in the log when it was created.
 const MAGIC: &[u8; 8] = b"PCADMIT2";

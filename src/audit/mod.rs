@@ -19,7 +19,6 @@ mod group_sync;
 mod headroom;
 mod journal;
 mod keyring;
-mod lane;
 mod ledger;
 mod line;
 pub(crate) mod log;

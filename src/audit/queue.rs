@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::lane::{self, Lanes};
 use super::render::Work;
+use crate::base::lane::{self, Lanes};
 
 /// Nothing can be recorded now, so nothing may be let through. Passes by itself when the cause does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

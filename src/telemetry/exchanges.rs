@@ -8,7 +8,6 @@ use std::fmt;
 use std::time::Duration;
 
 use foldhash::HashMap;
-use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
     DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet,
@@ -17,7 +16,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::registry::Unit;
 
-use crate::base::lane;
+use crate::base::lane::{self, Lanes};
 
 /// Microseconds; the boundaries that OpenTelemetry recommends for HTTP durations.
 const BOUNDS: [u64; 14] = [
@@ -37,7 +36,7 @@ pub(crate) struct Outcome {
 /// The counts of all threads.
 #[derive(Debug, Default)]
 pub(super) struct Exchanges {
-    lanes: [Mutex<HashMap<Box<str>, OfRoute>>; lane::LANES],
+    lanes: Lanes<HashMap<Box<str>, OfRoute>>,
 }
 
 /// The counts of one route.
@@ -54,10 +53,7 @@ struct OfRoute {
 impl Exchanges {
     /// Counts one exchange of the route of that name.
     pub(super) fn count(&self, route: &str, outcome: Outcome, took: Duration) {
-        let Some(lane) = self.lanes.get(lane::own()) else {
-            return;
-        };
-        let mut routes = lane.lock();
+        let mut routes = self.lanes.at(lane::own()).lock();
         if let Some(counts) = routes.get_mut(route) {
             counts.count(outcome, took);
         } else {
@@ -68,7 +64,7 @@ impl Exchanges {
 
     fn sum(&self) -> BTreeMap<Box<str>, OfRoute> {
         let mut all: BTreeMap<Box<str>, OfRoute> = BTreeMap::new();
-        for lane in &self.lanes {
+        for lane in self.lanes.iter() {
             for (route, counts) in lane.lock().iter() {
                 all.entry(route.clone()).or_default().add(counts);
             }
