@@ -42,6 +42,7 @@ use crate::admin::socket::{ControlSocket, SocketError};
 use crate::audit::{Action, Actor, SecurityEvent};
 use crate::base::Clock;
 use crate::config::Problems;
+use crate::confine::{self, ConfineError, Confined};
 use crate::gateway::Shared;
 use crate::plan::{Compiled, Plan};
 use crate::portal::Portal;
@@ -64,6 +65,8 @@ pub(crate) enum StartError {
     Socket(#[from] SocketError),
     #[error(transparent)]
     Certificates(#[from] KeeperError),
+    #[error(transparent)]
+    Confine(#[from] ConfineError),
     #[error("the process cannot set itself up: {0}")]
     Process(#[from] io::Error),
 }
@@ -76,6 +79,7 @@ pub(crate) struct Server {
     reloader: Arc<Reloader>,
     keeper: Arc<Keeper>,
     listeners: Arc<Listeners>,
+    confined: Arc<Confined>,
     inboxes: Vec<UnboundedReceiver<Handed>>,
     operations: TcpListener,
     tasks: Tasks,
@@ -109,6 +113,8 @@ impl Server {
         )?;
         let listeners = Arc::new(listeners);
         let operations = listeners.operations(plan.config.telemetry.operations.value)?;
+        // The last moment with one thread: the store and the log bring the next ones.
+        let confined = Arc::new(confine::enclose(&plan.config)?);
         let core = Arc::new(Core::open(plan, clock)?);
         let keeper = Arc::new(Keeper::open(core.keeper_parts(&tls))?);
         let socket = ControlSocket::open(&core.plan.load().config.server.admin_socket)?;
@@ -117,6 +123,7 @@ impl Server {
             Arc::clone(&core),
             Arc::clone(&tls),
             Arc::clone(&listeners),
+            Arc::clone(&confined),
         ));
         Ok(Self {
             core,
@@ -124,6 +131,7 @@ impl Server {
             reloader,
             keeper,
             listeners,
+            confined,
             inboxes,
             operations,
             tasks,
@@ -138,6 +146,11 @@ impl Server {
 
     pub(crate) const fn warnings(&self) -> &Problems {
         &self.warnings
+    }
+
+    /// What the process gave up.
+    pub(crate) fn confined(&self) -> &Confined {
+        &self.confined
     }
 
     pub(crate) fn certificates(&self) -> &Arc<Certificates> {
