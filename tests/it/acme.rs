@@ -123,7 +123,7 @@ async fn wildcards_and_all_names_in_one_certificate_are_obtained_by_dns_01() {
     site.write(
         "hook",
         &format!(
-            "#!/bin/sh\nexport PATH=/usr/bin:/bin\ncd \"${{0%/*}}\"; echo \"$1 $2\" >> notes/hooked; : > elsewhere\n\
+            "#!/bin/sh\nexport PATH=/usr/bin:/bin\ncd \"${{0%/*}}\"; echo \"$1 $2\" >> notes/hooked; touch elsewhere\n\
          case $1 in present) verb=set-txt;; *) verb=clear-txt;; esac\n\
          curl -fsS -X POST -d \"{{\\\"host\\\":\\\"$2.\\\",\\\"value\\\":\\\"$3\\\"}}\" {}/$verb\n",
             pebble.names()
