@@ -11,6 +11,7 @@ mod config;
 // Mechanisms: they know nothing of requests being allowed or not.
 mod telemetry;
 mod tasks;
+mod confine;
 mod message;
 mod keys;
 mod store;

@@ -9,6 +9,7 @@ use super::outcome::{Exit, Failure, Outcome, chain};
 use super::{Globals, ground, shown};
 use crate::base::{Clock, Timestamp};
 use crate::config::{At, Config, Format, Level, Problems};
+use crate::confine;
 use crate::server::core::OpenCoreError;
 use crate::server::inherited::Inherited;
 use crate::server::listeners::OpenError;
@@ -21,6 +22,11 @@ pub(super) fn run(globals: &Globals) -> Result<Outcome, Failure> {
     let path = globals.locate()?;
     let begun = Clock::System.now();
     let server = open(path, inherited, globals)?;
+    if server.confined().is_root() {
+        tracing::warn!(
+            "this process is root: whoever takes it over has the machine. Name an account: `user` in [process], or User= in the unit"
+        );
+    }
     let lines = Lines::of(&server);
     let terminal = std::io::stderr().is_terminal();
     server
@@ -38,6 +44,7 @@ pub(super) fn run(globals: &Globals) -> Result<Outcome, Failure> {
                 operations = lines.operations,
                 config = lines.config,
                 policies = lines.policies,
+                process = lines.process,
                 "requests are served"
             );
         })
@@ -52,14 +59,17 @@ pub(super) fn open(
     globals: &Globals,
 ) -> Result<Server, Failure> {
     // Before the configuration is read there is only one safe choice; the file's own is taken as soon as it is known.
-    let (level, format) = match crate::config::load(&path) {
-        Ok(loaded) => (
-            loaded.config.telemetry.level,
-            loaded.config.telemetry.format,
-        ),
-        Err(_reported_below) => (Level::Info, Format::Auto),
-    };
+    let written = crate::config::load(&path).map(|loaded| loaded.config);
+    let (level, format) = written
+        .as_ref()
+        .map_or((Level::Info, Format::Auto), |config| {
+            (config.telemetry.level, config.telemetry.format)
+        });
     logging::start(level, format);
+    // What cannot be read is reported below.
+    if let Ok(config) = &written {
+        confine::settle(config).map_err(|error| Failure::cannot(chain(&error)))?;
+    }
     let server =
         Server::open(path, inherited, Clock::System).map_err(|error| refused(&error, globals))?;
     if !server.warnings().is_empty() {
@@ -104,6 +114,7 @@ fn refused(error: &StartError, globals: &Globals) -> Failure {
         | StartError::Tls(_)
         | StartError::Socket(_)
         | StartError::Certificates(_)
+        | StartError::Confine(_)
         | StartError::Process(_) => Failure::cannot(chain(error)),
     }
 }
@@ -115,6 +126,7 @@ struct Lines {
     audit: String,
     policies: String,
     tls: String,
+    process: String,
     https: String,
     redirect: String,
     operations: String,
@@ -150,6 +162,7 @@ impl Lines {
                 plan.tested.passed
             ),
             tls: tls(server, core.ledger.clock.now()),
+            process: server.confined().to_string(),
             https: list(&addresses.secure),
             redirect: list(&addresses.plain),
             operations: addresses
@@ -172,13 +185,14 @@ impl Lines {
             .map(|(what, where_to)| format!("{what} {where_to}"))
             .collect();
         format!(
-            "portcullis {}  config {}\ndatabase   {}\naudit      {}\npolicies   {}\ntls        {}\nlistening  {}\n",
+            "portcullis {}  config {}\ndatabase   {}\naudit      {}\npolicies   {}\ntls        {}\nprocess    {}\nlistening  {}\n",
             env!("CARGO_PKG_VERSION"),
             self.config,
             self.database,
             self.audit,
             self.policies,
             self.tls,
+            self.process,
             listening.join("   ")
         )
     }

@@ -114,6 +114,12 @@ codes! {
         "With `credentials`, a page of a listed origin acts for the person who looks at it. Every page of the internet must not, and browsers refuse the combination as well (Fetch standard, section 3.2). Header names are listed one by one for the same reason.";
     "PC1432", "an origin without TLS",
         "A page that came without TLS can be written by whoever is on the way, and it could then read what the route answers.";
+    "PC1440", "an account that cannot be taken",
+        "`user` in [process] names the account that Portcullis becomes when root starts it. Root itself would give up nothing, and a group without an account would leave the process what it was.";
+    "PC1441", "a port that nothing may connect to",
+        "`connect_ports` in [process] bounds where the process can connect to, and the kernel holds it to that. A server behind another port could never be reached.";
+    "PC1442", "out of reach since the start",
+        "At its start the process gave up all files, ports and programs that its configuration did not name (`landlock` and `seccomp` in [process]), and nothing can give them back to it. A restart takes the new ones in; until then the configuration in force stays.";
     "PC2001", "a policy file cannot be read", "The user that runs Portcullis must be able to read the policies and their tests.";
     "PC2101", "the file is not Cedar", "The text breaks Cedar's grammar at the place shown.";
     "PC2102", "a policy without an id", "Every policy carries @id(\"...\"): the id names the rule in decisions, in the audit log and in tests.";

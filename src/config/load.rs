@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::problem::Problems;
-use super::source::Source;
+use super::source::{Source, Spanned};
 use super::table::{Reader, Value as _};
 use super::tree::{self, Node};
 use super::{Config, Document, check, include};
@@ -84,7 +84,10 @@ pub(crate) fn compile(source: Source, folder: &Path, problems: &mut Problems) ->
     for other in included {
         tree::merge(&mut root, other?, "", problems);
     }
-    let document = Document::read(&root, &mut Reader::new(folder, problems)).or_else(|| {
+    let mut reader = Reader::new(folder, problems);
+    let document = Document::read(&root, &mut reader);
+    let named = reader.named;
+    let document = document.or_else(|| {
         // Only a portal that is missing or unreadable leads here, and that is noted. With a stand-in the
         // rest can be checked too.
         let stand_in = tree::parse(&Source::new("", PORTAL), &mut Problems::new())?;
@@ -92,7 +95,7 @@ pub(crate) fn compile(source: Source, folder: &Path, problems: &mut Problems) ->
         root.overlay(&stand_in);
         Document::read(&root, &mut Reader::new(folder, &mut problems))
     });
-    let mut config = assemble(document?, sources);
+    let mut config = assemble(document?, sources, named);
     // Defaults know no folder.
     if !config.policy.dir.at().is_written() {
         config.policy.dir.value = folder.join(&config.policy.dir.value);
@@ -131,13 +134,15 @@ fn included(
     trees
 }
 
-fn assemble(document: Document, sources: Vec<Source>) -> Config {
+fn assemble(document: Document, sources: Vec<Source>, named: Vec<Spanned<PathBuf>>) -> Config {
     Config {
         path: sources
             .first()
             .map(|source| source.path().to_path_buf())
             .unwrap_or_default(),
         sources,
+        named,
+        process: document.process,
         server: document.server,
         listeners: document.listener,
         tls: document.tls,

@@ -15,6 +15,7 @@ mod listener;
 mod load;
 mod nearest;
 mod problem;
+mod process;
 mod reader;
 mod reference;
 mod render;
@@ -46,6 +47,7 @@ pub(crate) use listener::Listener;
 pub(crate) use load::{Loaded, compile, load, locate};
 pub(crate) use nearest::{Candidates, find as nearest};
 pub(crate) use problem::{Problem, Problems, Severity};
+pub(crate) use process::{Mechanism, Process};
 pub(crate) use reference::{explain as explain_key, markdown as reference};
 pub(crate) use route::{AuditPath, AuditQuery, Explain, PathClass, Route};
 pub(crate) use rules::{By, Group, PolicyFiles, RateLimit, Tenant};
@@ -71,6 +73,9 @@ pub(crate) struct Config {
     pub(crate) path: PathBuf,
     /// Every file that was read, the first one first; what the hash in the log is made of.
     pub(crate) sources: Vec<Source>,
+    /// Every file and folder that a key names, with its place; not those that defaults do.
+    pub(crate) named: Vec<Spanned<PathBuf>>,
+    pub(crate) process: Process,
     pub(crate) server: Server,
     /// By name; `[server]` `listen` is not among them.
     pub(crate) listeners: BTreeMap<String, Listener>,
@@ -102,9 +107,31 @@ impl Config {
         upstream.is_some_and(|upstream| upstream.case_insensitive)
     }
 
+    /// The TCP ports that are connected to, each with the place that names it: of upstreams, and of the authority that
+    /// certificates are obtained from.
+    pub(crate) fn ports(&self) -> Vec<(u16, At)> {
+        let targets = self
+            .upstreams
+            .values()
+            .flat_map(|upstream| &upstream.targets);
+        let ports = targets.filter_map(|target| match &target.url {
+            TargetUrl::Https { port, .. } | TargetUrl::Http { port, .. } => {
+                Some((*port, target.at().clone()))
+            }
+            TargetUrl::Unix(_) => None,
+        });
+        let authority = self.tls.obtained().map(|acme| {
+            let written: Option<http::Uri> = acme.directory.parse().ok();
+            let port = written.and_then(|uri| uri.port_u16()).unwrap_or(443);
+            (port, acme.directory.at().clone())
+        });
+        ports.chain(authority).collect()
+    }
+
     /// The keys that are other in `newer` and take effect only after a restart, as "`listen` in [server]".
     pub(crate) fn awaiting_restart(&self, newer: &Self) -> Vec<String> {
         let mut found = Vec::new();
+        self.process.awaiting_restart(&newer.process, &mut found);
         self.server.awaiting_restart(&newer.server, &mut found);
         let (limits, newer_limits) = (&self.server.limits, &newer.server.limits);
         limits.awaiting_restart(newer_limits, &mut found);
@@ -149,6 +176,8 @@ table! {
         include: Vec<Spanned<String>> = [], reload;
         /// Where Portcullis listens and what it calls itself.
         server: Server = required, reload;
+        /// What the process takes from itself.
+        process: Process = {}, restart;
         /// Further addresses with rules of their own.
         listener: BTreeMap<String, Listener> = {}, reload;
         /// TLS towards clients.

@@ -1,7 +1,9 @@
 //! Walks the tree along the declared tables and says what does not fit.
 
+use std::path::{Path, PathBuf};
+
 use super::problem::{Problem, Problems};
-use super::source::At;
+use super::source::{At, Spanned};
 use super::table::{FieldDoc, TableDoc, Value};
 use super::tree::{Field, Node, Raw};
 use super::{later, nearest, reference};
@@ -11,7 +13,9 @@ use super::{later, nearest, reference};
 pub(super) struct Reader<'a> {
     pub(super) problems: &'a mut Problems,
     /// Folder of the first file; relative paths start here.
-    pub(super) folder: &'a std::path::Path,
+    pub(super) folder: &'a Path,
+    /// The files and folders that were read.
+    pub(super) named: Vec<Spanned<PathBuf>>,
     /// Names from the top of the file to the value being read.
     path: Vec<String>,
     /// Where the innermost named table's name stands.
@@ -19,13 +23,21 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(folder: &'a std::path::Path, problems: &'a mut Problems) -> Self {
+    pub(super) fn new(folder: &'a Path, problems: &'a mut Problems) -> Self {
         Self {
             problems,
             folder,
+            named: Vec::new(),
             path: Vec::new(),
             name_at: At::nowhere(),
         }
+    }
+
+    /// The file or folder that `text` at `node` names.
+    pub(super) fn file(&mut self, text: &str, node: &Node) -> PathBuf {
+        let path = self.folder.join(text);
+        self.named.push(Spanned::new(path.clone(), node.at.clone()));
+        path
     }
 
     /// The value being read as people write it: "`listen` in \[server\]".

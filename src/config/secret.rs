@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::problem::Problems;
-use super::source::At;
+use super::source::{At, Spanned};
 use super::table::{Reader, Value, table};
 use super::tree::{Node, Raw};
 
@@ -110,7 +110,11 @@ fn credential(name: &str, node: &Node, reader: &mut Reader<'_>) -> Option<PathBu
             .note("the variable CREDENTIALS_DIRECTORY is not set");
         return None;
     };
-    Some(PathBuf::from(folder).join(name))
+    let path = PathBuf::from(folder).join(name);
+    reader
+        .named
+        .push(Spanned::new(path.clone(), node.at.clone()));
+    Some(path)
 }
 
 /// Refuses a secret's file that people outside its group can read, or others than its owner write.

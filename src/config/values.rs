@@ -266,7 +266,7 @@ macro_rules! numbers {
     )+ };
 }
 
-numbers!(u8, u32, usize);
+numbers!(u8, u16, u32, usize);
 
 impl Value for bool {
     fn kind() -> String {
@@ -293,7 +293,7 @@ impl Value for PathBuf {
             reader.refuse("PC1113", node, "is no path");
             return None;
         }
-        Some(reader.folder.join(text))
+        Some(reader.file(text, node))
     }
 }
 
@@ -306,7 +306,7 @@ impl Value for Database {
         let text = text(node, "\"sqlite:PATH\"", reader)?;
         match text.split_once(':') {
             Some(("sqlite", path)) if !path.is_empty() && !path.starts_with(':') => {
-                Some(Self(reader.folder.join(path)))
+                Some(Self(reader.file(path, node)))
             }
             Some(("postgres" | "postgresql", _)) => {
                 reader

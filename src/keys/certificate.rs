@@ -15,7 +15,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use super::{KeyError, MasterKey};
 
 /// An ECDSA P-256 key that has or will have a certificate.
-pub(crate) struct CertificateKey(KeyPair);
+pub(crate) struct CertificateKey(Zeroizing<KeyPair>);
 
 /// A chain with its key.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Drop for Stored {
 impl CertificateKey {
     pub(crate) fn generate() -> Result<Self, KeyError> {
         KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
-            .map(Self)
+            .map(|key| Self(Zeroizing::new(key)))
             .map_err(|_refused| KeyError::Refused("make a key for a certificate"))
     }
 
@@ -61,13 +61,13 @@ impl CertificateKey {
             .map_err(refused)?;
         params.distinguished_name = DistinguishedName::new();
         let request: CertificateSigningRequest =
-            params.serialize_request(&self.0).map_err(refused)?;
+            params.serialize_request(&*self.0).map_err(refused)?;
         Ok(request.der().to_vec())
     }
 
     /// For the TLS library.
-    pub(crate) fn private(&self) -> PrivateKeyDer<'static> {
-        PrivateKeyDer::Pkcs8(self.0.serialize_der().into())
+    pub(crate) fn private(&self) -> Zeroizing<PrivateKeyDer<'static>> {
+        Zeroizing::new(PrivateKeyDer::Pkcs8(self.0.serialize_der().into()))
     }
 }
 
@@ -105,7 +105,7 @@ impl KeptCertificate {
         Ok(Self {
             id: stored.id.clone(),
             chain: stored.chain.clone(),
-            key: CertificateKey(key),
+            key: CertificateKey(Zeroizing::new(key)),
         })
     }
 }

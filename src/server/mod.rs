@@ -44,6 +44,7 @@ use crate::admin::socket::{ControlSocket, SocketError};
 use crate::audit::{Action, Actor, SecurityEvent};
 use crate::base::Clock;
 use crate::config::Problems;
+use crate::confine::{self, ConfineError, Confined};
 use crate::gateway::Shared;
 use crate::plan::{Compiled, Plan};
 use crate::portal::Portal;
@@ -66,6 +67,8 @@ pub(crate) enum StartError {
     Socket(#[from] SocketError),
     #[error(transparent)]
     Certificates(#[from] KeeperError),
+    #[error(transparent)]
+    Confine(#[from] ConfineError),
     #[error("the process cannot set itself up: {0}")]
     Process(#[from] io::Error),
 }
@@ -78,6 +81,7 @@ pub(crate) struct Server {
     reloader: Arc<Reloader>,
     keeper: Arc<Keeper>,
     listeners: Arc<Listeners>,
+    confined: Arc<Confined>,
     inboxes: Vec<UnboundedReceiver<Handed>>,
     operations: TcpListener,
     tasks: Tasks,
@@ -111,6 +115,8 @@ impl Server {
         )?;
         let listeners = Arc::new(listeners);
         let operations = listeners.operations(plan.config.telemetry.operations.value)?;
+        // The last moment with one thread: the store and the log bring the next ones.
+        let confined = Arc::new(confine::enclose(&plan.config)?);
         let core = Arc::new(Core::open(plan, clock)?);
         let keeper = Arc::new(Keeper::open(core.keeper_parts(&tls))?);
         let socket = ControlSocket::open(&core.plan.load().config.server.admin_socket)?;
@@ -119,6 +125,7 @@ impl Server {
             Arc::clone(&core),
             Arc::clone(&tls),
             Arc::clone(&listeners),
+            Arc::clone(&confined),
         ));
         Ok(Self {
             core,
@@ -126,6 +133,7 @@ impl Server {
             reloader,
             keeper,
             listeners,
+            confined,
             inboxes,
             operations,
             tasks,
@@ -140,6 +148,11 @@ impl Server {
 
     pub(crate) const fn warnings(&self) -> &Problems {
         &self.warnings
+    }
+
+    /// What the process gave up.
+    pub(crate) fn confined(&self) -> &Confined {
+        &self.confined
     }
 
     pub(crate) fn certificates(&self) -> &Arc<Certificates> {

@@ -12,7 +12,8 @@ use super::core::Core;
 use super::listeners::Listeners;
 use crate::audit::{Action, Actor, SecurityEvent};
 use crate::base::Timestamp;
-use crate::config::Problems;
+use crate::config::{self, Problems};
+use crate::confine::Confined;
 use crate::plan::{Compiled, Plan};
 use crate::tls;
 use crate::tls::certificates::{Rejected, Wanted};
@@ -33,6 +34,7 @@ pub(crate) struct Reloader {
     core: Arc<Core>,
     tls: Arc<tls::Server>,
     listeners: Arc<Listeners>,
+    confined: Arc<Confined>,
     one_at_a_time: Mutex<()>,
 }
 
@@ -42,12 +44,14 @@ impl Reloader {
         core: Arc<Core>,
         tls: Arc<tls::Server>,
         listeners: Arc<Listeners>,
+        confined: Arc<Confined>,
     ) -> Self {
         Self {
             path,
             core,
             tls,
             listeners,
+            confined,
             one_at_a_time: Mutex::new(()),
         }
     }
@@ -74,7 +78,9 @@ impl Reloader {
 
     fn attempt(&self, now: Timestamp) -> Result<Reloaded, Problems> {
         let current = self.core.plan.load_full();
-        let Compiled { plan, mut warnings } = Plan::load(&self.path, Some(&current))?;
+        let Compiled { plan, mut warnings } =
+            Plan::load(&self.path, Some(&current)).map_err(|problems| self.beyond(problems))?;
+        self.confined.admits(&plan.config)?;
         let refused = |findings: &[tls::lint::Finding], problems: &mut Problems| {
             tls::setup::report(findings, &plan.config, problems);
             problems.settle();
@@ -112,6 +118,18 @@ impl Reloader {
             warnings,
             waiting,
         })
+    }
+
+    /// What was given up at the start is the better reason for what cannot be read.
+    fn beyond(&self, mut problems: Problems) -> Problems {
+        let Ok(loaded) = config::load(&self.path) else {
+            self.confined.explain(&mut problems);
+            return problems;
+        };
+        self.confined
+            .admits(&loaded.config)
+            .err()
+            .unwrap_or(problems)
     }
 
     fn tell_loaded(&self, reloaded: &Reloaded, actor: Actor, now: Timestamp) {

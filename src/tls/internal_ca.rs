@@ -14,6 +14,7 @@ use rcgen::{
     Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
 };
 use rustls::pki_types::PrivateKeyDer;
+use zeroize::Zeroizing;
 
 use super::lint::{Finding, Loaded, Name, Origin, check};
 use crate::base::Timestamp;
@@ -69,7 +70,7 @@ impl InternalCa {
                 source,
             })
         };
-        let (root_pem, key_pem) = (read(&root_path)?, read(&key_path)?);
+        let (root_pem, key_pem) = (read(&root_path)?, Zeroizing::new(read(&key_path)?));
         let key = KeyPair::from_pem(&key_pem).map_err(CaError::Damaged)?;
         let issuer = Issuer::from_ca_cert_pem(&root_pem, key).map_err(CaError::Damaged)?;
         Ok(Self {
@@ -80,7 +81,7 @@ impl InternalCa {
 
     /// A new key and certificate for all `hosts`, valid for 30 days from `now` on.
     pub(super) fn leaf(&self, hosts: &[Name], now: Timestamp) -> Result<Leaf, CaError> {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(CaError::Sign)?;
+        let key = new_key()?;
         let names: Result<Vec<_>, _> = hosts
             .iter()
             .map(|host| Ok(SanType::DnsName(host.to_string().try_into()?)))
@@ -95,10 +96,10 @@ impl InternalCa {
         // Without it strict verifiers call the certificate invalid (RFC 5280 section 4.2.1.1).
         params.use_authority_key_identifier_extension = true;
         let certificate = params
-            .signed_by(&key, &self.issuer)
+            .signed_by(&*key, &self.issuer)
             .map_err(CaError::Sign)?;
         let chain = vec![certificate.der().clone()];
-        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        let key = Zeroizing::new(PrivateKeyDer::Pkcs8(key.serialize_der().into()));
         let mut loaded = check(&self.root_path, chain, &key, Profile::Modern)
             .map_err(|finding| CaError::Leaf(Box::new(finding)))?;
         loaded.origin = Origin::Internal;
@@ -119,19 +120,29 @@ impl std::fmt::Debug for InternalCa {
 
 /// Makes the root. The key is written first: a crash in between is reported as such and never as a working authority.
 fn create(folder: &Path, root: &Path, key_path: &Path, now: Timestamp) -> Result<(), CaError> {
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(CaError::Sign)?;
+    let key = new_key()?;
     let mut params = CertificateParams::default();
     params.distinguished_name = distinguished("Portcullis internal root");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     set_life(&mut params, now.minus(DAY), now.plus(ROOT_LIFE));
-    let certificate = params.self_signed(&key).map_err(CaError::Sign)?;
+    let certificate = params.self_signed(&*key).map_err(CaError::Sign)?;
     std::fs::create_dir_all(folder).map_err(|source| CaError::File {
         path: folder.to_path_buf(),
         source,
     })?;
-    write_new(key_path, key.serialize_pem().as_bytes(), 0o600)?;
+    write_new(
+        key_path,
+        Zeroizing::new(key.serialize_pem()).as_bytes(),
+        0o600,
+    )?;
     write_new(root, certificate.pem().as_bytes(), 0o644)
+}
+
+fn new_key() -> Result<Zeroizing<KeyPair>, CaError> {
+    KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
+        .map(Zeroizing::new)
+        .map_err(CaError::Sign)
 }
 
 fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), CaError> {

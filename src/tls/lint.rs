@@ -14,6 +14,7 @@ use x509_parser::error::X509Error;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::public_key::PublicKey;
+use zeroize::Zeroizing;
 
 use crate::base::{Host, Timestamp};
 use crate::config::Profile;
@@ -261,7 +262,10 @@ fn broken_at(chain: &[CertificateDer<'_>]) -> Option<usize> {
     None
 }
 
-type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+type Pair = (
+    Vec<CertificateDer<'static>>,
+    Zeroizing<PrivateKeyDer<'static>>,
+);
 
 fn read(cert: &Path, key: &Path) -> Result<Pair, Finding> {
     let unreadable = |path: &Path| {
@@ -272,7 +276,7 @@ fn read(cert: &Path, key: &Path) -> Result<Pair, Finding> {
         .and_then(Iterator::collect)
         .map_err(unreadable(cert))?;
     let key = PrivateKeyDer::from_pem_file(key).map_err(unreadable(key))?;
-    Ok((chain, key))
+    Ok((chain, Zeroizing::new(key)))
 }
 
 /// Checks all that does not depend on the time.

@@ -116,11 +116,14 @@ async fn wildcards_and_all_names_in_one_certificate_are_obtained_by_dns_01() {
     let upstream = Upstream::start("app").await;
     let more = "challenge = \"dns-01\"\nbundle = true\ndns = { exec = \"hook\", wait = \"10ms\" }";
     let (mut site, _, pebble) = prepare(&upstream, Manner::default(), more).await;
-    site.edit_config(|text| text.replace("\"app.test\"", "\"*.apps.test\""));
+    site.edit_config(|text| {
+        text.replace("\"app.test\"", "\"*.apps.test\"") + "\n[process]\nwritable = [\"notes\"]\n"
+    });
+    site.write("notes/hooked", "");
     site.write(
         "hook",
         &format!(
-            "#!/bin/sh\nexport PATH=/usr/bin:/bin\ncd \"${{0%/*}}\"; echo \"$1 $2\" >> hooked\n\
+            "#!/bin/sh\nexport PATH=/usr/bin:/bin\ncd \"${{0%/*}}\"; echo \"$1 $2\" >> notes/hooked; touch elsewhere\n\
          case $1 in present) verb=set-txt;; *) verb=clear-txt;; esac\n\
          curl -fsS -X POST -d \"{{\\\"host\\\":\\\"$2.\\\",\\\"value\\\":\\\"$3\\\"}}\" {}/$verb\n",
             pebble.names()
@@ -136,7 +139,7 @@ async fn wildcards_and_all_names_in_one_certificate_are_obtained_by_dns_01() {
         "one certificate for all"
     );
     let hooked = eventually("both records to be taken back", async || {
-        let hooked = std::fs::read_to_string(site.path("hooked")).ok()?;
+        let hooked = std::fs::read_to_string(site.path("notes/hooked")).ok()?;
         (hooked.lines().count() == 4).then_some(hooked)
     })
     .await;
@@ -148,6 +151,10 @@ async fn wildcards_and_all_names_in_one_certificate_are_obtained_by_dns_01() {
             );
         }
     }
+    assert!(
+        !site.path("elsewhere").exists(),
+        "it writes only where `writable` lets it"
+    );
     assert_eq!(pebble.orders(), 1);
 }
 

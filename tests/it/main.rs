@@ -31,6 +31,7 @@ mod body_limits;
 mod browser;
 mod check;
 mod commands;
+mod confinement;
 mod crash;
 mod docs;
 mod endpoint_coverage;

@@ -20,6 +20,7 @@ const PURE: &[(&[&str], &[&str])] = &[
         &[
             "telemetry",
             "tasks",
+            "confine",
             "message",
             "keys",
             "tls",
@@ -40,6 +41,7 @@ const PURE: &[(&[&str], &[&str])] = &[
         &[
             "telemetry",
             "tasks",
+            "confine",
             "message",
             "keys",
             "store",

@@ -149,6 +149,9 @@ workers       = 2
 name   = "Portcullis demo"
 notice = "Everything here is thrown away when the demo ends, unless it was started with --keep."
 
+[process]
+landlock = "off"                        # which would keep the demo from removing its folder when it ends
+
 [tls]
 certificates = "internal"               # an authority made for this folder; no browser trusts it
 

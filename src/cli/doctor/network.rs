@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::Examined;
 use crate::cli::outcome::chain;
 use crate::cli::shown;
-use crate::config::Config;
+use crate::config::{Config, Mechanism};
+use crate::confine;
 use crate::dial::{self, DialError, Endpoint};
 use crate::plan::Plan;
 use crate::server::listen::{ListenError, Place, listen};
@@ -20,6 +21,7 @@ const LOCK_FILE: &str = "lock";
 
 pub(super) async fn examine(config: &Config, plan: Option<&Plan>, found: &mut Vec<Examined>) {
     found.push(server(config).await);
+    found.push(process(config));
     listeners(config, found);
     found.push(portal(config).await);
     let Some(plan) = plan else { return };
@@ -49,6 +51,68 @@ async fn server(config: &Config) -> Examined {
             Examined::bad("server", text, format!("ls -l {path}"))
         }
     }
+}
+
+/// What the server that runs has given up, or what this machine's kernel could take from it.
+fn process(config: &Config) -> Examined {
+    let Some(pid) = lock_holder(config) else {
+        return offered(config);
+    };
+    let Some(status) = confine::status_of(pid) else {
+        let text = format!("process {pid} cannot be looked at");
+        return Examined::bad(
+            "process",
+            text,
+            format!("grep -E 'Uid|Seccomp|NoNew' /proc/{pid}/status"),
+        );
+    };
+    let wanted = config.process.seccomp != Mechanism::Off;
+    if status.uid == 0 {
+        let text = format!("process {pid} is root: whoever takes it over has the machine");
+        return Examined::bad("process", text, "portcullis config explain process.user");
+    }
+    if !status.no_new_privileges || (wanted && !status.filtered) {
+        let text = format!("process {pid} has not given up new privileges and system calls");
+        return Examined::bad("process", text, "portcullis config explain process.seccomp");
+    }
+    let calls = if status.filtered {
+        "its system calls are filtered"
+    } else {
+        "its system calls are not filtered"
+    };
+    Examined::good(
+        "process",
+        format!(
+            "process {pid} is uid {}, gains no privileges, {calls}",
+            status.uid
+        ),
+    )
+}
+
+fn offered(config: &Config) -> Examined {
+    let offered = confine::offered();
+    let has = [
+        ("landlock", offered.landlock, config.process.landlock),
+        ("seccomp", offered.seccomp, config.process.seccomp),
+    ];
+    if let Some((name, ..)) = has
+        .iter()
+        .find(|(_, there, wanted)| !there && *wanted == Mechanism::Required)
+    {
+        let text = format!("this kernel has no {name}, which [process] requires");
+        return Examined::bad(
+            "process",
+            text,
+            format!("portcullis config explain process.{name}"),
+        );
+    }
+    let told = has.map(|(name, there, _wanted)| {
+        format!("{name} {}", if there { "is there" } else { "is not there" })
+    });
+    Examined::good(
+        "process",
+        format!("of this kernel's mechanisms {}", told.join(", ")),
+    )
 }
 
 /// The process that calls the data folder its own, by the number it left in the lock file.
@@ -85,6 +149,11 @@ fn listeners(config: &Config, found: &mut Vec<Examined>) {
             }) if holder.pid == SERVICE_MANAGER => Examined::good(
                 "address",
                 format!("{address} is held by {}, which passes it on", holder.name),
+            ),
+            // Who is not root cannot see what a process without core dumps holds.
+            Err(ListenError::Taken { holder: None, .. }) if ours.is_some() => Examined::good(
+                "address",
+                format!("{address} is taken, and Portcullis runs"),
             ),
             Err(error) => {
                 let command = remedy(&error);

@@ -7,6 +7,7 @@ mod acme;
 mod answers;
 mod groups;
 mod listeners;
+mod process;
 mod routes;
 mod values;
 
@@ -26,6 +27,7 @@ pub(super) fn complete(config: &mut Config, root: &Node, problems: &mut Problems
     listeners::check(config, root, problems);
     values::check(config, root, problems);
     acme::check(config, root, problems);
+    process::check(config, problems);
     answers::check(config, root, problems);
     groups::check(&config.groups, problems);
     if !config.storage.master_key.at().is_written() {

@@ -12,6 +12,8 @@ const REASONS_NOT_TO_RUN: &[&str] = &[
     "sketch",
     // Is the whole of what `scripts/test` does, this test included.
     "runs-all-tests",
+    // `.ci/run` runs it, with the tools that it installs.
+    "run-by-ci",
     // Takes minutes and wants a quiet machine.
     "measures",
 ];

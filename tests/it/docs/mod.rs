@@ -264,8 +264,11 @@ async fn commands_on_pages_run_and_print_what_the_page_shows() {
     assert!(ran > 20, "only {ran} commands were found");
 }
 
+/// Of systemd's scale from 0 (nothing) to 10 (everything).
+const MOST_EXPOSED: f32 = 1.5;
+
 #[test]
-fn the_systemd_unit_is_accepted_where_systemd_is() {
+fn systemd_accepts_the_unit_and_finds_little_exposed() {
     let unit = root().join("docs/how-to/examples/portcullis.service");
     let text = fs::read_to_string(&unit).unwrap();
     for line in ["Type=notify", "NoNewPrivileges=yes", "ProtectSystem=strict"] {
@@ -282,16 +285,27 @@ fn the_systemd_unit_is_accepted_where_systemd_is() {
         ),
     )
     .unwrap();
-    let verified = std::process::Command::new("systemd-analyze")
-        .arg("verify")
-        .arg(&copy)
-        .output();
-    if let Ok(output) = verified {
-        let said = String::from_utf8(output.stderr).unwrap();
-        let about_us: Vec<&str> = said
-            .lines()
-            .filter(|line| line.contains("portcullis.service") && !line.contains("man portcullis"))
-            .collect();
-        assert!(about_us.is_empty(), "{about_us:#?}");
-    }
+    let analyze = |args: &[&str]| {
+        std::process::Command::new("systemd-analyze")
+            .args(args)
+            .arg(&copy)
+            .output()
+            .expect("scripts/install-test-tools installs systemd")
+    };
+    let said = String::from_utf8(analyze(&["verify"]).stderr).unwrap();
+    let about_us: Vec<&str> = said
+        .lines()
+        .filter(|line| line.contains("portcullis.service") && !line.contains("man portcullis"))
+        .collect();
+    assert!(about_us.is_empty(), "{about_us:#?}");
+    let output = analyze(&["security", "--no-pager", "--offline=true"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    let level = said.rsplit("portcullis.service: ").next().unwrap();
+    let level: f32 = level.split(' ').next().unwrap().parse().unwrap();
+    assert!(level <= MOST_EXPOSED, "{said}");
+    let told = fs::read_to_string(root().join("docs/how-to/run-with-systemd.md")).unwrap();
+    assert!(
+        told.contains(&format!("exposure level {level:.1}")),
+        "the page tells another level than {level}"
+    );
 }
