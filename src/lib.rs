@@ -34,7 +34,9 @@ mod pages;
 mod plan;
 
 // Errands: what the process does on its own account.
+mod fetch;
 mod acme;
+mod staple;
 
 // Faces.
 mod portal;

@@ -65,7 +65,7 @@ pub(crate) struct Status {
 
 impl Ward {
     fn leaf(&self) -> Option<&CertificateDer<'static>> {
-        self.held.as_ref()?.key.cert.first()
+        self.held.as_ref()?.leaf()
     }
 
     fn spread(&self) -> u16 {

@@ -60,6 +60,12 @@ pub(crate) struct Loaded {
     pub(crate) origin: Origin,
 }
 
+impl Loaded {
+    pub(crate) fn leaf(&self) -> Option<&CertificateDer<'static>> {
+        self.key.cert.first()
+    }
+}
+
 /// Where a certificate came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -107,6 +113,8 @@ pub(crate) enum Finding {
     Weak(PathBuf),
     #[error("the certificate `{}` has an RSA key, which the profile `modern` does not serve", .0.display())]
     RsaInModern(PathBuf),
+    #[error("the certificate `{}` has {key}, which costs `strict-256` points for key exchange", path.display())]
+    BelowStrict { path: PathBuf, key: String },
     #[error("the certificate `{}` expires at {at}", path.display())]
     ExpiresSoon { path: PathBuf, at: Timestamp },
     #[error("the certificate `{}` is for {name}; no route uses that name", path.display())]
@@ -135,6 +143,7 @@ impl Finding {
             Self::Weak(_) | Self::RsaInModern(_) => "PC3110",
             Self::InternalCa(_) => "PC3111",
             Self::ChainBroken { .. } => "PC3112",
+            Self::BelowStrict { .. } => "PC3113",
         }
     }
 
@@ -146,6 +155,7 @@ impl Finding {
                 | Self::NameUnused { .. }
                 | Self::NotYetValid { .. }
                 | Self::ChainBroken { .. }
+                | Self::BelowStrict { .. }
         )
     }
 
@@ -158,6 +168,7 @@ impl Finding {
             | Self::ExpiresSoon { path, .. }
             | Self::NameUnused { path, .. }
             | Self::ChainBroken { path, .. }
+            | Self::BelowStrict { path, .. }
             | Self::Empty(path)
             | Self::Unusable(path)
             | Self::KeyUnusable(path)
@@ -187,6 +198,9 @@ impl Finding {
                 "request a certificate with an ECDSA P-256 key and a SHA-256 signature"
             }
             Self::RsaInModern(_) => "use an ECDSA certificate, or the profile `intermediate`",
+            Self::BelowStrict { .. } => {
+                "request a certificate with an ECDSA P-384 key, or RSA of 4096 bits"
+            }
             Self::NameUnused { .. } => "correct the host of the route, or drop the certificate",
             Self::HostUncovered(_) => "add a certificate that names this host",
             Self::ChainBroken { .. } => {
@@ -212,6 +226,9 @@ pub(super) fn load(
                     path: path(),
                     position,
                 });
+            }
+            if let (Profile::Strict256, Some(key)) = (profile, below_strict(&loaded)) {
+                findings.push(Finding::BelowStrict { path: path(), key });
             }
             if loaded.not_after <= now {
                 findings.push(Finding::Expired {
@@ -332,6 +349,20 @@ fn check_strength(
         Ok(PublicKey::RSA(key)) if key.key_size() < 2048 => Err(weak()),
         Ok(_) => Ok(()),
         Err(_unknown) => Err(weak()),
+    }
+}
+
+/// The key of a leaf that graders give less than 100 points: RSA below 4096 bits, and of curves those below P-384.
+fn below_strict(loaded: &Loaded) -> Option<String> {
+    let (_rest, leaf) = X509Certificate::from_der(loaded.leaf()?).ok()?;
+    match leaf.public_key().parsed() {
+        Ok(PublicKey::RSA(key)) if key.key_size() < 4096 => {
+            Some(format!("an RSA key of {} bits", key.key_size()))
+        }
+        Ok(PublicKey::EC(key)) if key.key_size() < 384 => {
+            Some(format!("an ECDSA key of {} bits", key.key_size()))
+        }
+        Ok(_) | Err(_) => None,
     }
 }
 

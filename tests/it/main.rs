@@ -45,6 +45,7 @@ mod http2;
 mod init;
 mod listeners;
 mod long_answers;
+mod ocsp;
 mod operations;
 mod own_pages;
 mod people;

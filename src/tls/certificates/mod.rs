@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_util::sync::CancellationToken;
@@ -54,13 +55,22 @@ pub(crate) struct Wanted {
 /// The table of certificates in force.
 pub(crate) struct Certificates {
     table: ArcSwap<Table>,
-    /// What the table was made from, and the files' state at that time.
-    origin: Mutex<(Wanted, Stamp)>,
+    basis: Mutex<Basis>,
     /// What every listener answers while an authority checks a name.
     challenges: Arc<Challenges>,
 }
 
+/// What the table was made from. Its lock is held while the table is exchanged.
+struct Basis {
+    wanted: Wanted,
+    /// The files' state when they were read.
+    stamp: Stamp,
+    /// What is sent with a leaf to show that it is not revoked.
+    staples: Staples,
+}
+
 type Stamp = Vec<Option<(SystemTime, u64)>>;
+type Staples = HashMap<CertificateDer<'static>, Vec<u8>>;
 
 #[derive(Debug, Default)]
 struct Table {
@@ -81,9 +91,14 @@ impl Certificates {
     pub(crate) fn load(wanted: Wanted, now: Timestamp) -> Result<(Self, Vec<Finding>), Rejected> {
         let stamp = stamp(&wanted);
         let (table, warnings) = Table::load(&wanted, now)?;
+        let basis = Basis {
+            wanted,
+            stamp,
+            staples: Staples::new(),
+        };
         let certificates = Self {
             table: ArcSwap::from_pointee(table),
-            origin: Mutex::new((wanted, stamp)),
+            basis: Mutex::new(basis),
             challenges: Arc::default(),
         };
         Ok((certificates, warnings))
@@ -93,13 +108,27 @@ impl Certificates {
     pub(crate) fn replace(&self, wanted: Wanted, now: Timestamp) -> Result<Vec<Finding>, Rejected> {
         let stamp = stamp(&wanted);
         let loaded = Table::load(&wanted, now);
-        let mut origin = self.origin.lock();
+        let mut basis = self.basis.lock();
         // Also after a failure: the same broken file is reported once, not every few seconds.
-        origin.1 = stamp;
+        basis.stamp = stamp;
         let (table, warnings) = loaded?;
-        origin.0 = wanted;
-        self.table.store(Arc::new(table));
+        basis.wanted = wanted;
+        let served =
+            |leaf: &CertificateDer<'_>| table.list.iter().any(|one| one.leaf() == Some(leaf));
+        basis.staples.retain(|leaf, _| served(leaf));
+        self.table.store(Arc::new(table.stapled(&basis.staples)));
         Ok(warnings)
+    }
+
+    /// Sends `staple`, an OCSPResponse, with the certificate `leaf` from the next handshake on; or nothing any more.
+    pub(crate) fn staple(&self, leaf: &CertificateDer<'static>, staple: Option<Vec<u8>>) {
+        let mut basis = self.basis.lock();
+        match staple {
+            Some(staple) => basis.staples.insert(leaf.clone(), staple),
+            None => basis.staples.remove(leaf),
+        };
+        let table = self.table.load().stapled(&basis.staples);
+        self.table.store(Arc::new(table));
     }
 
     /// Looks at the files as often as the settings in force say and puts changed ones in force, until `stop`.
@@ -114,7 +143,7 @@ impl Certificates {
         let begun = tokio::time::Instant::now();
         loop {
             tokio::time::sleep(NAP).await;
-            if begun.elapsed() >= self.origin.lock().0.recheck {
+            if begun.elapsed() >= self.basis.lock().wanted.recheck {
                 return;
             }
         }
@@ -123,12 +152,12 @@ impl Certificates {
     /// One look of [`Self::watch`]; reads small files, which is quick enough for an event loop.
     pub(crate) fn look(&self, now: Timestamp) {
         let wanted = {
-            let origin = self.origin.lock();
+            let basis = self.basis.lock();
             let due = self.table.load().renew_at.is_some_and(|at| at <= now);
-            if !due && stamp(&origin.0) == origin.1 {
+            if !due && stamp(&basis.wanted) == basis.stamp {
                 return;
             }
-            origin.0.clone()
+            basis.wanted.clone()
         };
         match self.replace(wanted, now) {
             Ok(warnings) => {
@@ -160,7 +189,7 @@ impl Certificates {
 
     /// Where obtained certificates are put for the table to serve.
     pub(crate) fn shelf(&self) -> Arc<Shelf> {
-        Arc::clone(&self.origin.lock().0.shelf)
+        Arc::clone(&self.basis.lock().wanted.shelf)
     }
 
     /// `true` when a certificate answers for this server name.
@@ -234,6 +263,24 @@ impl Table {
                 .push(Arc::clone(&loaded.key));
         }
         self.list.push(loaded);
+    }
+
+    /// The same certificates, each with what is to be sent with it.
+    fn stapled(&self, staples: &Staples) -> Self {
+        let mut table = Self {
+            renew_at: self.renew_at,
+            ..Self::default()
+        };
+        for mut loaded in self.list.iter().cloned() {
+            let staple = loaded.leaf().and_then(|leaf| staples.get(leaf));
+            if loaded.key.ocsp.as_ref() != staple {
+                let mut key = (*loaded.key).clone();
+                key.ocsp = staple.cloned();
+                loaded.key = Arc::new(key);
+            }
+            table.insert(loaded);
+        }
+        table
     }
 
     fn find(&self, host: &Host) -> Option<&[Arc<CertifiedKey>]> {

@@ -99,6 +99,17 @@ fn every_fault_has_its_code() {
 }
 
 #[test]
+fn a_key_that_costs_points_is_told_where_all_of_them_are_wanted() {
+    let folder = TempDir::new().unwrap();
+    let pair = write(folder.path(), "a", &["a.example.com"]);
+    let mut strict = wanted(vec![pair.clone()], &["a.example.com"]);
+    strict.profile = Profile::Strict256;
+    assert_eq!(codes(Certificates::load(strict, NOW)), ["PC3113"]);
+    let usual = wanted(vec![pair], &["a.example.com"]);
+    assert_eq!(codes(Certificates::load(usual, NOW)), [""; 0]);
+}
+
+#[test]
 fn a_chain_must_be_in_the_order_of_its_signatures() {
     let folder = TempDir::new().unwrap();
     let ca = |name: &str| {

@@ -1,4 +1,4 @@
-//! What a client may negotiate with us: Mozilla's profiles, strict ALPN, no 0-RTT, tickets that rotate.
+//! What a client may negotiate with us: Mozilla's profiles and one stricter, strict ALPN, no 0-RTT, tickets that rotate.
 //!
 //! A ticket opens only the name it was issued for: rustls compares the server name of the first handshake with that of
 //! the resumption (`server::hs::can_resume`), and asks the certificate table before it resumes, so a name that is no
@@ -16,11 +16,11 @@ use rustls::ticketer::TicketRotator;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
-use super::{Certificates, provider};
+use super::{Certificates, Offering, provider};
 use crate::config::{Profile, Protocols};
 
-const INTERMEDIATE: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
-const MODERN: &[&SupportedProtocolVersion] = &[&TLS13];
+const BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+const ONLY_13: &[&SupportedProtocolVersion] = &[&TLS13];
 
 /// RFC 7301 protocol names, best first.
 pub(super) fn alpn(protocols: Protocols) -> Vec<Vec<u8>> {
@@ -122,8 +122,9 @@ fn server_config(
     tickets: &Arc<dyn ProducesTickets>,
 ) -> Result<ServerConfig, TlsSetupError> {
     let (provider, protocol_versions): (_, &[_]) = match profile {
-        Profile::Intermediate => (provider(true), INTERMEDIATE),
-        Profile::Modern => (provider(false), MODERN),
+        Profile::Intermediate => (provider(Offering::Both), BOTH),
+        Profile::Modern => (provider(Offering::Only13), ONLY_13),
+        Profile::Strict256 => (provider(Offering::Strict256), BOTH),
     };
     let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(certificates) as _;
     let mut config = ServerConfig::builder_with_provider(provider)
