@@ -3,9 +3,11 @@
 //! Each takes bytes as a stranger would send them, and asserts what must hold whatever they are.
 
 mod frames;
+mod tls;
 mod wire;
 
 pub use frames::frames;
+pub use tls::tls_answer;
 pub use wire::{chunked, wire};
 
 use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
@@ -256,7 +258,7 @@ mod tests {
     #[test]
     fn the_committed_corpora_hold() {
         type Target = (&'static str, fn(&[u8]));
-        let targets: [Target; 12] = [
+        let targets: [Target; 13] = [
             ("admit_request", super::admit_request),
             ("host", super::host),
             ("forwarded", super::forwarded),
@@ -269,6 +271,7 @@ mod tests {
             ("admit_http2", super::admit_http2),
             ("configuration", super::configuration),
             ("policies", super::policies),
+            ("tls_answer", super::tls_answer),
         ];
         for (name, target) in targets {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -128,6 +128,14 @@ fn name_of(host: &Host) -> Result<ServerName<'static>, TrustError> {
         .map_err(|_invalid| TrustError::Name(host.clone()))
 }
 
+/// The certificates in the file at `path`, else the machine's own.
+pub(crate) fn roots(path: Option<&Path>) -> Result<Arc<RootCertStore>, TrustError> {
+    match path {
+        Some(path) => Ok(Arc::new(roots_of(path)?)),
+        None => NativeRoots::default().load(),
+    }
+}
+
 fn roots_of(path: &Path) -> Result<RootCertStore, TrustError> {
     let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)

@@ -58,6 +58,8 @@ pub(crate) struct Loaded {
     pub(crate) not_before: Timestamp,
     pub(crate) not_after: Timestamp,
     pub(crate) origin: Origin,
+    /// The one listener that serves it; `None` for all of them.
+    pub(crate) listener: Option<Arc<str>>,
 }
 
 impl Loaded {
@@ -323,6 +325,7 @@ pub(super) fn check(
         not_before: Timestamp::from_secs(validity.not_before.timestamp()),
         not_after: Timestamp::from_secs(validity.not_after.timestamp()),
         origin: Origin::File,
+        listener: None,
     })
 }
 
@@ -332,14 +335,8 @@ fn check_strength(
     certificate: &X509Certificate<'_>,
     profile: Profile,
 ) -> Result<(), Finding> {
-    const SHA1_SIGNATURES: [&str; 3] = [
-        "1.2.840.113549.1.1.5",
-        "1.2.840.10045.4.1",
-        "1.2.840.113549.1.1.4",
-    ];
-    let algorithm = certificate.signature_algorithm.algorithm.to_id_string();
     let weak = || Finding::Weak(path.to_path_buf());
-    if SHA1_SIGNATURES.contains(&algorithm.as_str()) {
+    if has_sha1_signature(certificate) {
         return Err(weak());
     }
     match certificate.public_key().parsed() {
@@ -350,6 +347,17 @@ fn check_strength(
         Ok(_) => Ok(()),
         Err(_unknown) => Err(weak()),
     }
+}
+
+/// A signature with SHA-1, or with MD5.
+pub(super) fn has_sha1_signature(certificate: &X509Certificate<'_>) -> bool {
+    const WITH_SHA1_OR_MD5: [&str; 3] = [
+        "1.2.840.113549.1.1.5",
+        "1.2.840.10045.4.1",
+        "1.2.840.113549.1.1.4",
+    ];
+    let algorithm = certificate.signature_algorithm.algorithm.to_id_string();
+    WITH_SHA1_OR_MD5.contains(&algorithm.as_str())
 }
 
 /// The key of a leaf that graders give less than 100 points: RSA below 4096 bits, and of curves those below P-384.
@@ -367,7 +375,7 @@ fn below_strict(loaded: &Loaded) -> Option<String> {
 }
 
 /// The DNS names of the subjectAltName; the common name has meant nothing since RFC 9525.
-fn names(certificate: &X509Certificate<'_>) -> Vec<Name> {
+pub(super) fn names(certificate: &X509Certificate<'_>) -> Vec<Name> {
     let Ok(Some(extension)) = certificate.subject_alternative_name() else {
         return Vec::new();
     };

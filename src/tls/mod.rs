@@ -9,11 +9,13 @@ pub(crate) mod client;
 pub(crate) mod internal_ca;
 pub(crate) mod lint;
 pub(crate) mod ocsp;
+pub(crate) mod probe;
 pub(crate) mod server;
 pub(crate) mod setup;
 pub(crate) mod shelf;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod witness;
 
 use std::sync::Arc;
 

@@ -45,6 +45,7 @@ impl TestPki {
     pub(crate) fn wanted(&self, profile: Profile, hosts: &[&str]) -> Wanted {
         Wanted {
             source: Source::Internal(self.ca.clone()),
+            own: Vec::new(),
             shelf: Arc::default(),
             profile,
             hosts: hosts.iter().map(|host| name(host)).collect(),

@@ -123,6 +123,9 @@ async fn a_responder_that_is_away_holds_up_nothing_and_a_restart_staples_what_wa
     serves(&site, &pki).await;
 }
 
+/// The authority of the responder, who signs for it, what it knows, and what is told about its answer.
+type Row<'a> = (&'a Pki, Option<&'a Leaf>, &'a [(char, u64)], &'a str);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forged_foreign_or_bad_answer_is_never_stapled() {
     let upstream = Upstream::start("notes").await;
@@ -132,7 +135,7 @@ async fn a_forged_foreign_or_bad_answer_is_never_stapled() {
         pki.leaf(crate::harness::pki::Kind::P256, &["x.test"]),
     );
     // Signed by a namesake of the authority, by its delegate, by one who may only serve; then what is not good.
-    let rows: [(&Pki, Option<&Leaf>, &[(char, u64)], &str); 5] = [
+    let rows: [Row<'_>; 5] = [
         (
             &stranger,
             None,

@@ -1,9 +1,9 @@
 //! Which certificate answers which server name, and how it is replaced while connections arrive.
 //!
-//! A name without a certificate gets none: there is no default. A set of files that cannot be loaded whole never
+//! A name without a certificate gets none: there is no default. A listener's own certificates come before those of all. A set of files that cannot be loaded whole never
 //! replaces the one in force. Within a name, the first certificate whose key the client can verify is served.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rustls::pki_types::CertificateDer;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::ClientHello;
 use rustls::sign::CertifiedKey;
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +43,8 @@ pub(crate) enum Source {
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     pub(crate) source: Source,
+    /// What single listeners serve before that.
+    pub(crate) own: Vec<Own>,
     /// Where obtained certificates are, for [`Source::Acme`].
     pub(crate) shelf: Arc<Shelf>,
     pub(crate) profile: Profile,
@@ -50,6 +52,15 @@ pub(crate) struct Wanted {
     pub(crate) hosts: Vec<Name>,
     /// How often [`Certificates::watch`] looks at the files.
     pub(crate) recheck: Duration,
+}
+
+/// The certificates that one listener has of its own.
+#[derive(Debug, Clone)]
+pub(crate) struct Own {
+    pub(crate) listener: Arc<str>,
+    pub(crate) files: Vec<(PathBuf, PathBuf)>,
+    /// The profile there.
+    pub(crate) profile: Profile,
 }
 
 /// The table of certificates in force.
@@ -74,11 +85,48 @@ type Staples = HashMap<CertificateDer<'static>, Vec<u8>>;
 
 #[derive(Debug, Default)]
 struct Table {
+    all: Names,
+    /// What single listeners have of their own.
+    own: BTreeMap<Arc<str>, Names>,
+    renew_at: Option<Timestamp>,
+    list: Vec<Loaded>,
+}
+
+/// Certificates by the names that they answer for.
+#[derive(Debug, Default)]
+struct Names {
     exact: HashMap<Host, Vec<Arc<CertifiedKey>>>,
     /// Keyed by what follows the first label.
     wildcard: HashMap<Host, Vec<Arc<CertifiedKey>>>,
-    renew_at: Option<Timestamp>,
-    list: Vec<Loaded>,
+}
+
+impl Names {
+    fn insert(&mut self, loaded: &Loaded) {
+        for name in &loaded.names {
+            let (map, host) = match name {
+                Name::Exact(host) => (&mut self.exact, host),
+                Name::Wildcard(suffix) => (&mut self.wildcard, suffix),
+            };
+            map.entry(host.clone())
+                .or_default()
+                .push(Arc::clone(&loaded.key));
+        }
+    }
+
+    fn find(&self, host: &Host) -> Option<&[Arc<CertifiedKey>]> {
+        let below = || {
+            let (_label, suffix) = host.as_str().split_once('.')?;
+            self.wildcard.get(suffix)
+        };
+        self.exact.get(host).or_else(below).map(Vec::as_slice)
+    }
+
+    fn has(&self, name: &Name) -> bool {
+        match name {
+            Name::Exact(host) => self.find(host).is_some(),
+            Name::Wildcard(suffix) => self.wildcard.contains_key(suffix),
+        }
+    }
 }
 
 /// The certificates cannot be served; holds at least one error.
@@ -192,23 +240,20 @@ impl Certificates {
         Arc::clone(&self.basis.lock().wanted.shelf)
     }
 
-    /// `true` when a certificate answers for this server name.
-    pub(crate) fn covers(&self, host: &Host) -> bool {
-        self.table.load().find(host).is_some()
+    /// `true` when a certificate answers for this server name at `listener`.
+    pub(crate) fn covers(&self, listener: Option<&str>, host: &Host) -> bool {
+        self.table.load().find(listener, host).is_some()
     }
-}
 
-impl fmt::Debug for Certificates {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Certificates").finish_non_exhaustive()
-    }
-}
-
-impl ResolvesServerCert for Certificates {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+    /// The certificate that answers `hello` at `listener`.
+    pub(super) fn resolve(
+        &self,
+        listener: Option<&str>,
+        hello: &ClientHello<'_>,
+    ) -> Option<Arc<CertifiedKey>> {
         let host = Host::parse(hello.server_name()?).ok()?;
         let table = self.table.load();
-        let certificates = table.find(&host)?;
+        let certificates = table.find(listener, &host)?;
         certificates
             .iter()
             .find(|certified| {
@@ -221,6 +266,12 @@ impl ResolvesServerCert for Certificates {
             // `access_denied`, which says something else (RFC 8446 section 6.2).
             .or_else(|| certificates.first())
             .cloned()
+    }
+}
+
+impl fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificates").finish_non_exhaustive()
     }
 }
 
@@ -243,6 +294,9 @@ impl Table {
                 }
             }
         }
+        for own in &wanted.own {
+            table.take_own(own, wanted, now, &mut findings);
+        }
         if !matches!(wanted.source, Source::Acme { .. }) {
             table.note_uncovered(&wanted.hosts, &mut findings);
         }
@@ -253,15 +307,11 @@ impl Table {
     }
 
     fn insert(&mut self, loaded: Loaded) {
-        for name in &loaded.names {
-            let (map, host) = match name {
-                Name::Exact(host) => (&mut self.exact, host),
-                Name::Wildcard(suffix) => (&mut self.wildcard, suffix),
-            };
-            map.entry(host.clone())
-                .or_default()
-                .push(Arc::clone(&loaded.key));
-        }
+        let names = match &loaded.listener {
+            Some(listener) => self.own.entry(Arc::clone(listener)).or_default(),
+            None => &mut self.all,
+        };
+        names.insert(&loaded);
         self.list.push(loaded);
     }
 
@@ -283,12 +333,9 @@ impl Table {
         table
     }
 
-    fn find(&self, host: &Host) -> Option<&[Arc<CertifiedKey>]> {
-        let below = || {
-            let (_label, suffix) = host.as_str().split_once('.')?;
-            self.wildcard.get(suffix)
-        };
-        self.exact.get(host).or_else(below).map(Vec::as_slice)
+    fn find(&self, listener: Option<&str>, host: &Host) -> Option<&[Arc<CertifiedKey>]> {
+        let own = listener.and_then(|listener| self.own.get(listener)?.find(host));
+        own.or_else(|| self.all.find(host))
     }
 
     fn take_files(
@@ -301,6 +348,22 @@ impl Table {
         for (cert, key) in files {
             if let Some(loaded) = lint::load((cert, key), wanted.profile, now, findings) {
                 note_unused(cert, &loaded, &wanted.hosts, findings);
+                self.insert(loaded);
+            }
+        }
+    }
+
+    fn take_own(
+        &mut self,
+        own: &Own,
+        wanted: &Wanted,
+        now: Timestamp,
+        findings: &mut Vec<Finding>,
+    ) {
+        for (cert, key) in &own.files {
+            if let Some(mut loaded) = lint::load((cert, key), own.profile, now, findings) {
+                note_unused(cert, &loaded, &wanted.hosts, findings);
+                loaded.listener = Some(Arc::clone(&own.listener));
                 self.insert(loaded);
             }
         }
@@ -322,17 +385,15 @@ impl Table {
         }
     }
 
-    /// The names of `hosts` that no certificate here carries.
+    /// The names of `hosts` that no certificate for all listeners carries.
     fn missing(&self, hosts: &[Name]) -> Vec<Name> {
-        let uncovered = |name: &&Name| match name {
-            Name::Exact(host) => self.find(host).is_none(),
-            Name::Wildcard(suffix) => !self.wildcard.contains_key(suffix),
-        };
-        hosts.iter().filter(uncovered).cloned().collect()
+        let missing = hosts.iter().filter(|name| !self.all.has(name));
+        missing.cloned().collect()
     }
 
     fn note_uncovered(&self, hosts: &[Name], findings: &mut Vec<Finding>) {
-        let missing = self.missing(hosts).into_iter();
+        let own = |name: &Name| self.own.values().any(|names| names.has(name));
+        let missing = self.missing(hosts).into_iter().filter(|name| !own(name));
         findings.extend(missing.map(|name| match name {
             Name::Exact(host) | Name::Wildcard(host) => Finding::HostUncovered(host),
         }));
@@ -368,8 +429,10 @@ fn stamp(wanted: &Wanted) -> Stamp {
         Source::Internal(_) => &[],
     };
     let obtained = Some((SystemTime::UNIX_EPOCH, wanted.shelf.changes()));
+    let own = wanted.own.iter().flat_map(|own| &own.files);
     files
         .iter()
+        .chain(own)
         .flat_map(|(cert, key)| [cert, key])
         .map(|path| {
             let metadata = std::fs::metadata(path).ok()?;

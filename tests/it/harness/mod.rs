@@ -2,6 +2,7 @@
 //!
 //! Everything listens on loopback, lives in a temporary folder, and ends with the test that started it.
 
+pub(crate) mod ari;
 pub(crate) mod browser;
 pub(crate) mod bystander;
 pub(crate) mod ca;

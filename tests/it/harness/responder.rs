@@ -29,7 +29,7 @@ impl Responder {
         write("signer.pem", signer.map_or(root, |leaf| &leaf.cert));
         write(
             "signer.key",
-            &signer.map_or(pki.root_key(), |leaf| leaf.key.clone()),
+            &signer.map_or_else(|| pki.root_key(), |leaf| leaf.key.clone()),
         );
         let line = |(state, serial): &(char, u64)| {
             let revoked = if *state == 'R' { "260101000000Z" } else { "" };
