@@ -35,7 +35,9 @@ mod pages;
 mod plan;
 
 // Errands: what the process does on its own account.
+mod fetch;
 mod acme;
+mod staple;
 
 // Faces.
 mod portal;

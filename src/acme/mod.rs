@@ -9,14 +9,14 @@ mod client;
 mod hook;
 mod keeper;
 mod order;
-mod schedule;
+pub(crate) mod schedule;
 mod vault;
 mod ward;
 
 pub(crate) use keeper::{Keeper, KeeperError, Parts, RenewError};
 pub(crate) use ward::Status;
 
-use crate::dial::DialError;
+use crate::fetch::{FetchError, told};
 use crate::keys::KeyError;
 use crate::store::StoreError;
 use crate::tls::certificates::Finding;
@@ -26,14 +26,10 @@ use crate::tls::client::TrustError;
 /// Why there is no new certificate.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AcmeError {
-    #[error("the directory's address cannot be used")]
-    Directory,
     #[error("the directory's certificate cannot be verified")]
     Trust(#[from] TrustError),
-    #[error("the authority cannot be reached")]
-    Dial(#[source] DialError),
-    #[error("the authority's answer cannot be read: {0}")]
-    Answer(&'static str),
+    #[error("the authority cannot be asked")]
+    Fetch(#[from] FetchError),
     #[error("the authority refused")]
     Authority(#[source] instant_acme::Error),
     #[error("the key of the external account cannot be read from its file")]
@@ -67,23 +63,9 @@ impl AcmeError {
         problem.r#type.as_deref()?.rsplit(':').next()
     }
 
-    /// The error and its causes, in one line for operators.
+    /// For operators.
     fn told(&self) -> String {
-        let mut text = self.to_string();
-        let mut next = std::error::Error::source(self);
-        while let Some(cause) = next {
-            let words = cause.to_string();
-            if !text.contains(&words) {
-                text.push_str(": ");
-                text.push_str(&words);
-            }
-            next = cause.source();
-        }
-        // A stranger wrote part of it.
-        text.chars()
-            .map(|letter| if letter.is_control() { ' ' } else { letter })
-            .take(1000)
-            .collect()
+        told(self)
     }
 }
 

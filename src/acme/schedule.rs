@@ -1,4 +1,4 @@
-//! When a certificate is renewed and when a failed attempt is repeated. Pure: times in, times out.
+//! When a certificate is renewed and when a failed attempt is repeated, of this errand and others. Pure: times in, times out.
 
 use std::time::Duration;
 
@@ -9,12 +9,13 @@ use crate::keys;
 pub(super) const RATE_LIMITED: Duration = Duration::from_hours(1);
 
 /// A number from 0 to 65,535 that is the same for the same certificate, so that a restart changes no time.
-pub(super) fn spread(seed: &[u8]) -> u16 {
+pub(crate) fn spread(seed: &[u8]) -> u16 {
     let [first, second, ..] = keys::sha256(seed);
     u16::from_be_bytes([first, second])
 }
 
-fn share(of: Duration, spread: u16) -> Duration {
+/// `spread`, of 65,536, of a time.
+pub(crate) fn share(of: Duration, spread: u16) -> Duration {
     of.checked_mul(u32::from(spread))
         .map_or(of, |all| all / 65_536)
 }
@@ -38,7 +39,7 @@ pub(super) fn renew_within(
 
 /// How long to wait after so many failures in a row: `first`, doubled each time, up to `longest`, and up to a quarter
 /// more so that names that failed together do not come back together.
-pub(super) fn pause(failures: u32, first: Duration, longest: Duration, spread: u16) -> Duration {
+pub(crate) fn pause(failures: u32, first: Duration, longest: Duration, spread: u16) -> Duration {
     let doubled = 1_u32
         .checked_shl(failures.saturating_sub(1))
         .unwrap_or(u32::MAX);

@@ -65,7 +65,7 @@ pub(crate) struct Status {
 
 impl Ward {
     fn leaf(&self) -> Option<&CertificateDer<'static>> {
-        self.held.as_ref()?.key.cert.first()
+        self.held.as_ref()?.leaf()
     }
 
     fn spread(&self) -> u16 {
@@ -221,5 +221,37 @@ mod tests {
         let (asked, _waits) = tokio::sync::oneshot::channel();
         ward.asked.push(asked);
         assert!(ward.due(&settings) <= now);
+    }
+
+    #[test]
+    fn what_is_replaced_is_told_while_the_authority_suggests_and_nothing_has_failed() {
+        let now = Timestamp::from_secs(1_795_000_000);
+        let names = vec![exact("a.test")];
+        let pki = crate::tls::testing::TestPki::new();
+        let profile = config::Profile::Modern;
+        let server = pki.server(profile, crate::tls::testing::BOTH, &["a.test"]);
+        let mut ward = Ward {
+            held: server.certificates().list().into_iter().next(),
+            names,
+            ..Ward::default()
+        };
+        assert!(ward.replaces().is_none());
+        ward.window = Some((now, now.plus(Duration::from_hours(1))));
+        assert_eq!(ward.replaces().as_ref(), ward.leaf());
+        ward.failures.count = 1;
+        assert!(ward.replaces().is_none());
+    }
+
+    #[test]
+    fn the_authority_is_asked_again_when_it_said_within_an_hour_and_a_day() {
+        let hour = Duration::from_hours(1);
+        let rows = [
+            (Duration::ZERO, hour),
+            (6 * hour, 6 * hour),
+            (100 * hour, 24 * hour),
+        ];
+        for (said, kept) in rows {
+            assert_eq!(super::until_asked_again(said), kept);
+        }
     }
 }

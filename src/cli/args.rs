@@ -86,8 +86,8 @@ pub(crate) enum Verb {
     /// What configuration keys and message codes mean
     #[command(subcommand)]
     Config(ConfigVerb),
-    /// Find out from this machine why something does not work
-    Doctor,
+    /// Find out from this machine why something does not work, or grade a TLS listener
+    Doctor(Doctor),
     /// Print a completion script for a shell
     Completions {
         /// The shell to write for
@@ -144,6 +144,19 @@ pub(crate) struct Health {
     /// Ask whether the process lives instead of whether it serves
     #[arg(long)]
     pub(crate) live: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Grade this TLS listener, anybody's, as SSL Labs' guide does: what costs points, and how to mend it
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(crate) tls: Option<String>,
+    /// Connect there instead, such as an address that the name does not lead to yet
+    #[arg(long, value_name = "HOST[:PORT]", requires = "tls")]
+    pub(crate) at: Option<String>,
+    /// PEM file of the authorities to trust, instead of the machine's own
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -120,6 +120,9 @@ fn show(
             } else {
                 format!(", {findings}")
             };
+            for cost in costs(plan) {
+                globals.out.note(cost);
+            }
             globals
                 .out
                 .print(format_args!("ok: {}{also} ({took} ms)\n", contents(plan)))
@@ -133,6 +136,16 @@ fn show(
             ))
         }
     }
+}
+
+/// What the TLS profiles in use cost, each once.
+fn costs(plan: &Plan) -> BTreeSet<&'static str> {
+    let config = &plan.config;
+    let further = config.listeners.values().filter_map(|one| one.profile);
+    std::iter::once(config.tls.profile.value)
+        .chain(further)
+        .filter_map(config::Profile::cost)
+        .collect()
 }
 
 /// ` in portcullis.toml`, ` in 3 files`, or nothing when no file is concerned.
@@ -169,6 +182,7 @@ fn report(path: &Path, checked: &Checked, refused: bool) -> serde_json::Value {
             "routes": plan.routes.routes().len(),
             "policies": { "written": policies.written, "from_allow": policies.generated },
             "tests_passed": plan.tested.passed,
+            "costs": costs(plan),
             "config_hash": &*plan.revision.config,
             "policy_hash": &*plan.revision.policies,
         })

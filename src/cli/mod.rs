@@ -119,7 +119,7 @@ fn dispatch(verb: Verb, globals: &Globals) -> Result<Outcome, Failure> {
         Verb::Cert(args) => cert::run(&args, globals),
         Verb::Audit(args) => audit::run(&args, globals),
         Verb::Config(args) => config::run(&args, globals),
-        Verb::Doctor => doctor::run(globals),
+        Verb::Doctor(args) => doctor::run(&args, globals),
         Verb::Completions { shell } => completions::run(shell, globals),
         Verb::Man { dir } => man::run(dir.as_deref(), globals),
     }

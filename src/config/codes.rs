@@ -153,6 +153,7 @@ codes! {
     "PC3110", "a weak certificate", "Its key or signature is below what Mozilla's guideline 6.0 wants for this profile.";
     "PC3111", "the internal authority cannot be used", "The files of the internal authority in the data folder are damaged or cannot be written.";
     "PC3112", "a chain that does not fit together", "After the leaf comes the certificate that signed it, then the one that signed that. Programs that do not search for the missing piece refuse such a chain. Most authorities hand out a file named fullchain that is right.";
+    "PC3113", "a key that costs points", "The profile strict-256 is for 100 of 100 points in every score. For key exchange graders look at the certificate's key: RSA gets them from 4096 bits on, and SSL Labs gives P-256 fewer than P-384.";
     "PC3201", "a wildcard that cannot be proved", "An authority gives certificates for wildcards only to those who prove the name in DNS.";
     "PC3202", "a challenge that nobody answers", "The authority would look where nothing of ours answers, so no name could be proved.";
     "PC3203", "the program for DNS cannot be used", "It is run with the rights of Portcullis when a certificate is obtained. It must exist and be executable, and only its owner may change it.";

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::source::{At, Spanned};
 use super::table::table;
+use super::tls::CertificateFile;
 use super::types::Profile;
 
 table! {
@@ -15,6 +16,8 @@ table! {
         listen: Vec<SocketAddr> = required, reload;
         /// Protocol versions and ciphers here, instead of `profile` in `[tls]`.
         profile: Option<Profile> = none, reload;
+        /// Certificates that are served here alone, before those of `[tls]`; each for the names it carries.
+        files: Vec<CertificateFile> = [], reload;
         /// Serves every app with one of these labels, besides those that name it in `listeners`.
         labels: Vec<Spanned<String>> = [], reload;
         /// Serves the pages for signing in and the launcher here, too.

@@ -56,7 +56,7 @@ pub(crate) use server::{HeaderNames, Limits, Server};
 pub(crate) use source::{At, Source, Spanned};
 pub(crate) use starter::starter;
 pub(crate) use storage::Storage;
-pub(crate) use tls::{Acme, Certificates, Challenge, DnsHook, Hsts, Tls};
+pub(crate) use tls::{Acme, CertificateFile, Certificates, Challenge, DnsHook, Hsts, Tls};
 #[cfg(test)]
 pub(crate) use types::PathPrefix;
 pub(crate) use types::{Colour, HostPattern, Profile, Protocols, Subject, Target, TargetUrl};

@@ -13,7 +13,7 @@ use super::words::words;
 table! {
     /// TLS towards clients.
     Tls ["tls"] {
-        /// Mozilla's guideline 6.0: `"intermediate"` is TLS 1.2 and 1.3, `"modern"` is TLS 1.3 alone.
+        /// Mozilla's guideline 6.0: `"intermediate"` is TLS 1.2 and 1.3, `"modern"` is TLS 1.3 alone. `"strict-256"` is for those who have to show 100 of 100 in every score: `check` says what it costs.
         profile: Spanned<Profile> = "intermediate", reload;
         /// Where certificates come from.
         certificates: Spanned<Certificates> = "files", reload;
@@ -23,6 +23,8 @@ table! {
         files: Vec<CertificateFile> = [], reload;
         /// How often certificate files are looked at for a change.
         recheck: Duration = "30s", reload;
+        /// Sends with each certificate that names a responder its proof of not being revoked (OCSP), fetched ahead of time. The responder is asked over plain http, as all are.
+        staple: bool = true, reload;
         /// How long a key that seals session tickets is in use.
         ticket_rotation: Duration = "6h", restart;
         /// Strict-Transport-Security.

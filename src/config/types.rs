@@ -24,6 +24,22 @@ words! { @enum
         Intermediate = "intermediate",
         /// TLS 1.3 alone.
         Modern = "modern",
+        /// As intermediate with 256-bit ciphers, X25519MLKEM768 and P-384 alone.
+        Strict256 = "strict-256",
+    }
+}
+
+impl Profile {
+    /// Whom a profile that is stricter than Mozilla's guideline shuts out, in an operator's words.
+    pub(crate) const fn cost(self) -> Option<&'static str> {
+        match self {
+            Self::Intermediate | Self::Modern => None,
+            Self::Strict256 => Some(
+                "profile strict-256: clients without AES-256 and ChaCha20 (RFC 8446 section 9.1 asks for AES-128 alone), and \
+                 those with neither X25519MLKEM768 nor P-384, are shut out; who guesses another group first needs one more \
+                 round trip",
+            ),
+        }
     }
 }
 

@@ -4,10 +4,12 @@
 
 mod answer;
 mod frames;
+mod tls;
 mod wire;
 
 pub use answer::answer;
 pub use frames::frames;
+pub use tls::tls_answer;
 pub use wire::{chunked, wire};
 
 use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
@@ -258,7 +260,7 @@ mod tests {
     #[test]
     fn the_committed_corpora_hold() {
         type Target = (&'static str, fn(&[u8]));
-        let targets: [Target; 13] = [
+        let targets: [Target; 14] = [
             ("admit_request", super::admit_request),
             ("host", super::host),
             ("forwarded", super::forwarded),
@@ -272,6 +274,7 @@ mod tests {
             ("admit_http2", super::admit_http2),
             ("configuration", super::configuration),
             ("policies", super::policies),
+            ("tls_answer", super::tls_answer),
         ];
         for (name, target) in targets {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR"))

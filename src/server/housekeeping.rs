@@ -17,6 +17,7 @@ use crate::admin::operations::{self, Part};
 use crate::admin::socket::ControlSocket;
 use crate::audit::{Action, Actor, SecurityEvent};
 use crate::authn::session::MAINTENANCE;
+use crate::staple::Stapler;
 use crate::tasks::Tasks;
 use crate::tls;
 
@@ -63,6 +64,12 @@ pub(super) async fn control(
         .watch(house.core.ledger.clock, tasks.draining().clone());
     tasks.spawn("certificates", watch);
     tasks.spawn("acme", Arc::clone(&house.keeper).run(tasks.clone()));
+    let stapler = Stapler::new(
+        Arc::clone(&house.core.plan),
+        Arc::clone(house.tls.certificates()),
+        house.core.ledger.clock,
+    );
+    tasks.spawn("staple", stapler.run(tasks.clone()));
     ready();
     tell_supervisor(sd_notify::NotifyState::Ready);
     loop {

@@ -245,10 +245,10 @@ impl Listeners {
             let profile = written.profile.unwrap_or(config.tls.profile.value);
             let server = match state.named.get(name) {
                 Some(server) => Arc::clone(server),
-                None => Arc::new(tls::Server::new(
+                None => Arc::new(self.main.beside(
+                    name,
                     profile,
                     config.server.http,
-                    Arc::clone(self.main.certificates()),
                     config.tls.ticket_rotation,
                 )?),
             };

@@ -17,7 +17,7 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 
-use super::provider;
+use super::{Offering, provider};
 use crate::base::Host;
 
 /// The ALPN protocol of TLS-ALPN-01 (RFC 8737 section 6.2).
@@ -159,7 +159,7 @@ fn challenge_config(host: &Host, digest: &[u8]) -> Result<ServerConfig, Challeng
     let signing = any_supported_type(&PrivateKeyDer::Pkcs8(key.serialize_der().into()))?;
     // Not from_der: it refuses certificates with a critical extension that it does not know.
     let certified = CertifiedKey::new(vec![certificate.der().clone()], signing);
-    let mut config = ServerConfig::builder_with_provider(provider(true))
+    let mut config = ServerConfig::builder_with_provider(provider(Offering::Both))
         .with_protocol_versions(&[&TLS13, &TLS12])?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(Only(Arc::new(certified))));

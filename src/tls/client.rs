@@ -12,8 +12,8 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::provider;
 use super::server::alpn;
+use super::{Offering, provider};
 use crate::base::Host;
 use crate::config::Protocols;
 
@@ -87,7 +87,7 @@ impl UpstreamTls {
             Trust::File(path) => Arc::new(roots_of(path)?),
             Trust::Roots(roots) => roots,
         };
-        let mut config = ClientConfig::builder_with_provider(provider(true))
+        let mut config = ClientConfig::builder_with_provider(provider(Offering::Both))
             .with_protocol_versions(&[&TLS13, &TLS12])
             .map_err(TrustError::Setup)?
             .with_root_certificates(roots)
@@ -126,6 +126,14 @@ impl UpstreamTls {
 fn name_of(host: &Host) -> Result<ServerName<'static>, TrustError> {
     ServerName::try_from(host.as_str().to_owned())
         .map_err(|_invalid| TrustError::Name(host.clone()))
+}
+
+/// The certificates in the file at `path`, else the machine's own.
+pub(crate) fn roots(path: Option<&Path>) -> Result<Arc<RootCertStore>, TrustError> {
+    match path {
+        Some(path) => Ok(Arc::new(roots_of(path)?)),
+        None => NativeRoots::default().load(),
+    }
 }
 
 fn roots_of(path: &Path) -> Result<RootCertStore, TrustError> {

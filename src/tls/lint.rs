@@ -59,6 +59,14 @@ pub(crate) struct Loaded {
     pub(crate) not_before: Timestamp,
     pub(crate) not_after: Timestamp,
     pub(crate) origin: Origin,
+    /// The one listener that serves it; `None` for all of them.
+    pub(crate) listener: Option<Arc<str>>,
+}
+
+impl Loaded {
+    pub(crate) fn leaf(&self) -> Option<&CertificateDer<'static>> {
+        self.key.cert.first()
+    }
 }
 
 /// Where a certificate came from.
@@ -108,6 +116,8 @@ pub(crate) enum Finding {
     Weak(PathBuf),
     #[error("the certificate `{}` has an RSA key, which the profile `modern` does not serve", .0.display())]
     RsaInModern(PathBuf),
+    #[error("the certificate `{}` has {key}, which costs `strict-256` points for key exchange", path.display())]
+    BelowStrict { path: PathBuf, key: String },
     #[error("the certificate `{}` expires at {at}", path.display())]
     ExpiresSoon { path: PathBuf, at: Timestamp },
     #[error("the certificate `{}` is for {name}; no route uses that name", path.display())]
@@ -136,6 +146,7 @@ impl Finding {
             Self::Weak(_) | Self::RsaInModern(_) => "PC3110",
             Self::InternalCa(_) => "PC3111",
             Self::ChainBroken { .. } => "PC3112",
+            Self::BelowStrict { .. } => "PC3113",
         }
     }
 
@@ -147,6 +158,7 @@ impl Finding {
                 | Self::NameUnused { .. }
                 | Self::NotYetValid { .. }
                 | Self::ChainBroken { .. }
+                | Self::BelowStrict { .. }
         )
     }
 
@@ -159,6 +171,7 @@ impl Finding {
             | Self::ExpiresSoon { path, .. }
             | Self::NameUnused { path, .. }
             | Self::ChainBroken { path, .. }
+            | Self::BelowStrict { path, .. }
             | Self::Empty(path)
             | Self::Unusable(path)
             | Self::KeyUnusable(path)
@@ -188,6 +201,9 @@ impl Finding {
                 "request a certificate with an ECDSA P-256 key and a SHA-256 signature"
             }
             Self::RsaInModern(_) => "use an ECDSA certificate, or the profile `intermediate`",
+            Self::BelowStrict { .. } => {
+                "request a certificate with an ECDSA P-384 key, or RSA of 4096 bits"
+            }
             Self::NameUnused { .. } => "correct the host of the route, or drop the certificate",
             Self::HostUncovered(_) => "add a certificate that names this host",
             Self::ChainBroken { .. } => {
@@ -213,6 +229,9 @@ pub(super) fn load(
                     path: path(),
                     position,
                 });
+            }
+            if let (Profile::Strict256, Some(key)) = (profile, below_strict(&loaded)) {
+                findings.push(Finding::BelowStrict { path: path(), key });
             }
             if loaded.not_after <= now {
                 findings.push(Finding::Expired {
@@ -310,6 +329,7 @@ pub(super) fn check(
         not_before: Timestamp::from_secs(validity.not_before.timestamp()),
         not_after: Timestamp::from_secs(validity.not_after.timestamp()),
         origin: Origin::File,
+        listener: None,
     })
 }
 
@@ -319,14 +339,8 @@ fn check_strength(
     certificate: &X509Certificate<'_>,
     profile: Profile,
 ) -> Result<(), Finding> {
-    const SHA1_SIGNATURES: [&str; 3] = [
-        "1.2.840.113549.1.1.5",
-        "1.2.840.10045.4.1",
-        "1.2.840.113549.1.1.4",
-    ];
-    let algorithm = certificate.signature_algorithm.algorithm.to_id_string();
     let weak = || Finding::Weak(path.to_path_buf());
-    if SHA1_SIGNATURES.contains(&algorithm.as_str()) {
+    if has_sha1_signature(certificate) {
         return Err(weak());
     }
     match certificate.public_key().parsed() {
@@ -339,8 +353,33 @@ fn check_strength(
     }
 }
 
+/// A signature with SHA-1, or with MD5.
+pub(super) fn has_sha1_signature(certificate: &X509Certificate<'_>) -> bool {
+    const WITH_SHA1_OR_MD5: [&str; 3] = [
+        "1.2.840.113549.1.1.5",
+        "1.2.840.10045.4.1",
+        "1.2.840.113549.1.1.4",
+    ];
+    let algorithm = certificate.signature_algorithm.algorithm.to_id_string();
+    WITH_SHA1_OR_MD5.contains(&algorithm.as_str())
+}
+
+/// The key of a leaf that graders give less than 100 points: RSA below 4096 bits, and of curves those below P-384.
+fn below_strict(loaded: &Loaded) -> Option<String> {
+    let (_rest, leaf) = X509Certificate::from_der(loaded.leaf()?).ok()?;
+    match leaf.public_key().parsed() {
+        Ok(PublicKey::RSA(key)) if key.key_size() < 4096 => {
+            Some(format!("an RSA key of {} bits", key.key_size()))
+        }
+        Ok(PublicKey::EC(key)) if key.key_size() < 384 => {
+            Some(format!("an ECDSA key of {} bits", key.key_size()))
+        }
+        Ok(_) | Err(_) => None,
+    }
+}
+
 /// The DNS names of the subjectAltName; the common name has meant nothing since RFC 9525.
-fn names(certificate: &X509Certificate<'_>) -> Vec<Name> {
+pub(super) fn names(certificate: &X509Certificate<'_>) -> Vec<Name> {
     let Ok(Some(extension)) = certificate.subject_alternative_name() else {
         return Vec::new();
     };

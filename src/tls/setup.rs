@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Shelf;
-use super::certificates::{Source, Wanted};
+use super::certificates::{Own, Source, Wanted};
 use super::internal_ca::InternalCa;
 use super::lint::{Finding, Name};
 use crate::base::Timestamp;
-use crate::config::{self, Config, HostPattern, Problems};
+use crate::config::{self, CertificateFile, Config, HostPattern, Problems};
 
 /// The folder of the internal authority below the data folder.
 const CA_FOLDER: &str = "ca";
@@ -53,6 +53,7 @@ impl Wanted {
     fn new(source: Source, shelf: Arc<Shelf>, config: &Config) -> Self {
         Self {
             source,
+            own: own(config),
             shelf,
             profile: config.tls.profile.value,
             hosts: hosts(config),
@@ -61,10 +62,27 @@ impl Wanted {
     }
 }
 
+/// What each listener has of its own, with the profile that it is served under.
+fn own(config: &Config) -> Vec<Own> {
+    let with_files = config
+        .listeners
+        .values()
+        .filter(|one| !one.files.is_empty());
+    with_files
+        .map(|one| Own {
+            listener: one.name.as_str().into(),
+            files: pairs(&one.files),
+            profile: one.profile.unwrap_or(config.tls.profile.value),
+        })
+        .collect()
+}
+
 fn files(config: &Config) -> Vec<(PathBuf, PathBuf)> {
-    config
-        .tls
-        .files
+    pairs(&config.tls.files)
+}
+
+fn pairs(files: &[CertificateFile]) -> Vec<(PathBuf, PathBuf)> {
+    files
         .iter()
         .map(|file| (file.cert.value.clone(), file.key.value.to_path_buf()))
         .collect()
@@ -110,7 +128,8 @@ pub(crate) fn report(findings: &[Finding], config: &Config, problems: &mut Probl
 
 fn place<'a>(finding: &Finding, config: &'a Config) -> &'a config::At {
     let written = |path: &Path| {
-        config.tls.files.iter().find_map(|file| {
+        let own = config.listeners.values().flat_map(|one| &one.files);
+        config.tls.files.iter().chain(own).find_map(|file| {
             if file.cert.value == path {
                 Some(file.cert.at())
             } else if &*file.key.value == path {
@@ -171,7 +190,7 @@ mod tests {
         let (certificates, warnings) = Certificates::load(wanted, now).unwrap();
         assert!(warnings.is_empty(), "{warnings:?}");
         for host in ["login.localhost", "any.apps.localhost"] {
-            assert!(certificates.covers(&host.parse().unwrap()), "{host}");
+            assert!(certificates.covers(None, &host.parse().unwrap()), "{host}");
         }
         assert!(folder.path().join("data/ca/root.key").exists());
     }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::certificates::{Name, Source, Wanted};
 use super::internal_ca::InternalCa;
-use super::{Certificates, Server, provider};
+use super::{Certificates, Offering, Server, provider};
 use crate::base::{Clock, Host};
 use crate::config::{Profile, Protocols};
 
@@ -45,6 +45,7 @@ impl TestPki {
     pub(crate) fn wanted(&self, profile: Profile, hosts: &[&str]) -> Wanted {
         Wanted {
             source: Source::Internal(self.ca.clone()),
+            own: Vec::new(),
             shelf: Arc::default(),
             profile,
             hosts: hosts.iter().map(|host| name(host)).collect(),
@@ -62,7 +63,7 @@ impl TestPki {
     pub(crate) fn client(&self, alpn: &[&str]) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.ca.root()).unwrap();
-        let mut config = ClientConfig::builder_with_provider(provider(true))
+        let mut config = ClientConfig::builder_with_provider(provider(Offering::Both))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots)

@@ -35,7 +35,7 @@ const SUITES_13: [&str; 3] = [
     "TLS_AES_256_GCM_SHA384",
     "TLS_CHACHA20_POLY1305_SHA256",
 ];
-/// The guideline's groups that OpenSSL 3.0 knows; X25519MLKEM768 is tried with rustls.
+/// The guideline's groups, in its order, that OpenSSL 3.0 knows; X25519MLKEM768 is tried with rustls.
 const GROUPS: [&str; 3] = ["X25519", "P-256", "P-384"];
 const OTHER_GROUPS: &str = "X448:P-521:ffdhe2048:ffdhe3072:ffdhe4096";
 const HSTS: &str = "max-age=63072000; includeSubDomains";
@@ -119,6 +119,45 @@ async fn modern_speaks_1_3_alone() {
     let every = ["-tls1_2", "-cipher", "ALL:COMPLEMENTOFALL:@SECLEVEL=0"];
     assert_eq!(openssl(&site, "notes.test", &every).await, None);
     only_the_guidelines_13(&site).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strict_256_takes_no_key_below_256_bits_and_no_group_below_192() {
+    let (pki, upstream) = (Pki::new(), Upstream::start("notes").await);
+    let (mut site, _) = with_files(&pki, &upstream, "strict-256");
+    let p384 = pki.leaf(Kind::P384, &["notes.test", "login.test"]);
+    replace(&site, &p384);
+    let said = site.command(&["check"]);
+    assert!(
+        said.err.contains("profile strict-256") && !said.err.contains("PC3113"),
+        "{said:?}"
+    );
+    site.run().await;
+
+    for (suites, offered) in [
+        ("AES128", false),
+        ("AESCCM", false),
+        ("ECDHE-ECDSA-AES256-GCM-SHA384", true),
+        ("ECDHE-ECDSA-CHACHA20-POLY1305", true),
+    ] {
+        let said = openssl(&site, "notes.test", &["-tls1_2", "-cipher", suites]).await;
+        assert_eq!(said.is_some(), offered, "{suites}");
+    }
+    for (suite, offered) in SUITES_13.into_iter().zip([false, true, true]) {
+        let said = openssl(&site, "notes.test", &["-tls1_3", "-ciphersuites", suite]).await;
+        assert_eq!(said.is_some(), offered, "{suite}");
+    }
+    for version in ["-tls1_2", "-tls1_3"] {
+        for (group, offered) in GROUPS.into_iter().zip([false, false, true]) {
+            let said = openssl(&site, "notes.test", &[version, "-groups", group]).await;
+            assert_eq!(said.is_some(), offered, "{version} {group}");
+        }
+    }
+    let others = openssl(&site, "notes.test", &["-tls1_3", "-groups", OTHER_GROUPS]).await;
+    assert_eq!(others, None);
+    let client = Client::new(site.address(), pki.root());
+    let hybrid = with_groups(&client, &[kx_group::X25519MLKEM768]);
+    assert!(handshake(&site, hybrid, "notes.test").await.is_ok());
 }
 
 async fn only_the_guidelines_13(site: &Site) {

@@ -153,7 +153,8 @@ impl Keeper {
             return;
         };
         let mut files = self.parts.tls.certificates().list();
-        files.retain(|loaded| loaded.origin == Origin::File);
+        // What one listener has of its own is missing at all others.
+        files.retain(|loaded| loaded.origin == Origin::File && loaded.listener.is_none());
         let hosts = tls::setup::hosts(&plan.config);
         let mut wards = BTreeMap::new();
         for names in ward::groups(&hosts, &files, settings.bundle) {

@@ -1,14 +1,16 @@
 //! `portcullis doctor`: why does it not work, seen from this machine. Each cross comes with one command.
 //!
-//! Changes nothing and asks nobody outside: it reads files, tries the addresses to listen on, and connects to the
+//! With `--tls` it grades one listener instead. Otherwise it
+//! changes nothing and asks nobody outside: it reads files, tries the addresses to listen on, and connects to the
 //! configured upstreams and to a Portcullis that runs here.
 
 mod machine;
 mod network;
+mod tls;
 
 use serde::Serialize;
 
-use super::args::Format;
+use super::args::{Doctor, Format};
 use super::output::{Tone, counted};
 use super::{Failure, Globals, Outcome, block_on};
 use crate::base::Clock;
@@ -46,7 +48,10 @@ impl Examined {
     }
 }
 
-pub(super) fn run(globals: &Globals) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Doctor, globals: &Globals) -> Result<Outcome, Failure> {
+    if let Some(listener) = &args.tls {
+        return tls::run(listener, args, globals);
+    }
     let found = examine(globals)?;
     let good = found.iter().all(|examined| examined.ok);
     match globals.format {

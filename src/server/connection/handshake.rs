@@ -37,7 +37,7 @@ pub(super) async fn handshake(
         .client_hello()
         .server_name()
         .and_then(|name| Host::parse(name).ok())
-        .filter(|name| tls.certificates().covers(name) && knows(name));
+        .filter(|name| tls.covers(name) && knows(name));
     let Some(server_name) = name else {
         alert(&mut start.io, &UNRECOGNIZED_NAME).await;
         return Err(End::UnknownName);

@@ -1,9 +1,9 @@
 //! Which certificate answers which server name, and how it is replaced while connections arrive.
 //!
-//! A name without a certificate gets none: there is no default. A set of files that cannot be loaded whole never
+//! A name without a certificate gets none: there is no default. A listener's own certificates come before those of all. A set of files that cannot be loaded whole never
 //! replaces the one in force. Within a name, the first certificate whose key the client can verify is served.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::pki_types::CertificateDer;
+use rustls::server::ClientHello;
 use rustls::sign::CertifiedKey;
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +43,8 @@ pub(crate) enum Source {
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     pub(crate) source: Source,
+    /// What single listeners serve before that.
+    pub(crate) own: Vec<Own>,
     /// Where obtained certificates are, for [`Source::Acme`].
     pub(crate) shelf: Arc<Shelf>,
     pub(crate) profile: Profile,
@@ -51,24 +54,79 @@ pub(crate) struct Wanted {
     pub(crate) recheck: Duration,
 }
 
+/// The certificates that one listener has of its own.
+#[derive(Debug, Clone)]
+pub(crate) struct Own {
+    pub(crate) listener: Arc<str>,
+    pub(crate) files: Vec<(PathBuf, PathBuf)>,
+    /// The profile there.
+    pub(crate) profile: Profile,
+}
+
 /// The table of certificates in force.
 pub(crate) struct Certificates {
     table: ArcSwap<Table>,
-    /// What the table was made from, and the files' state at that time.
-    origin: Mutex<(Wanted, Stamp)>,
+    basis: Mutex<Basis>,
     /// What every listener answers while an authority checks a name.
     challenges: Arc<Challenges>,
 }
 
+/// What the table was made from. Its lock is held while the table is exchanged.
+struct Basis {
+    wanted: Wanted,
+    /// The files' state when they were read.
+    stamp: Stamp,
+    /// What is sent with a leaf to show that it is not revoked.
+    staples: Staples,
+}
+
 type Stamp = Vec<Option<(SystemTime, u64)>>;
+type Staples = HashMap<CertificateDer<'static>, Vec<u8>>;
 
 #[derive(Debug, Default)]
 struct Table {
+    all: Names,
+    /// What single listeners have of their own.
+    own: BTreeMap<Arc<str>, Names>,
+    renew_at: Option<Timestamp>,
+    list: Vec<Loaded>,
+}
+
+/// Certificates by the names that they answer for.
+#[derive(Debug, Default)]
+struct Names {
     exact: HashMap<Host, Vec<Arc<CertifiedKey>>>,
     /// Keyed by what follows the first label.
     wildcard: HashMap<Host, Vec<Arc<CertifiedKey>>>,
-    renew_at: Option<Timestamp>,
-    list: Vec<Loaded>,
+}
+
+impl Names {
+    fn insert(&mut self, loaded: &Loaded) {
+        for name in &loaded.names {
+            let (map, host) = match name {
+                Name::Exact(host) => (&mut self.exact, host),
+                Name::Wildcard(suffix) => (&mut self.wildcard, suffix),
+            };
+            map.entry(host.clone())
+                .or_default()
+                .push(Arc::clone(&loaded.key));
+        }
+    }
+
+    fn find(&self, host: &Host) -> Option<&[Arc<CertifiedKey>]> {
+        let below = || {
+            let (_label, suffix) = host.as_str().split_once('.')?;
+            self.wildcard.get(suffix)
+        };
+        self.exact.get(host).or_else(below).map(Vec::as_slice)
+    }
+
+    fn has(&self, name: &Name) -> bool {
+        match name {
+            Name::Exact(host) => self.find(host).is_some(),
+            Name::Wildcard(suffix) => self.wildcard.contains_key(suffix),
+        }
+    }
 }
 
 /// The certificates cannot be served; holds at least one error.
@@ -81,9 +139,14 @@ impl Certificates {
     pub(crate) fn load(wanted: Wanted, now: Timestamp) -> Result<(Self, Vec<Finding>), Rejected> {
         let stamp = stamp(&wanted);
         let (table, warnings) = Table::load(&wanted, now)?;
+        let basis = Basis {
+            wanted,
+            stamp,
+            staples: Staples::new(),
+        };
         let certificates = Self {
             table: ArcSwap::from_pointee(table),
-            origin: Mutex::new((wanted, stamp)),
+            basis: Mutex::new(basis),
             challenges: Arc::default(),
         };
         Ok((certificates, warnings))
@@ -93,13 +156,27 @@ impl Certificates {
     pub(crate) fn replace(&self, wanted: Wanted, now: Timestamp) -> Result<Vec<Finding>, Rejected> {
         let stamp = stamp(&wanted);
         let loaded = Table::load(&wanted, now);
-        let mut origin = self.origin.lock();
+        let mut basis = self.basis.lock();
         // Also after a failure: the same broken file is reported once, not every few seconds.
-        origin.1 = stamp;
+        basis.stamp = stamp;
         let (table, warnings) = loaded?;
-        origin.0 = wanted;
-        self.table.store(Arc::new(table));
+        basis.wanted = wanted;
+        let served =
+            |leaf: &CertificateDer<'_>| table.list.iter().any(|one| one.leaf() == Some(leaf));
+        basis.staples.retain(|leaf, _| served(leaf));
+        self.table.store(Arc::new(table.stapled(&basis.staples)));
         Ok(warnings)
+    }
+
+    /// Sends `staple`, an OCSPResponse, with the certificate `leaf` from the next handshake on; or nothing any more.
+    pub(crate) fn staple(&self, leaf: &CertificateDer<'static>, staple: Option<Vec<u8>>) {
+        let mut basis = self.basis.lock();
+        match staple {
+            Some(staple) => basis.staples.insert(leaf.clone(), staple),
+            None => basis.staples.remove(leaf),
+        };
+        let table = self.table.load().stapled(&basis.staples);
+        self.table.store(Arc::new(table));
     }
 
     /// Looks at the files as often as the settings in force say and puts changed ones in force, until `stop`.
@@ -114,7 +191,7 @@ impl Certificates {
         let begun = tokio::time::Instant::now();
         loop {
             tokio::time::sleep(NAP).await;
-            if begun.elapsed() >= self.origin.lock().0.recheck {
+            if begun.elapsed() >= self.basis.lock().wanted.recheck {
                 return;
             }
         }
@@ -123,12 +200,12 @@ impl Certificates {
     /// One look of [`Self::watch`]; reads small files, which is quick enough for an event loop.
     pub(crate) fn look(&self, now: Timestamp) {
         let wanted = {
-            let origin = self.origin.lock();
+            let basis = self.basis.lock();
             let due = self.table.load().renew_at.is_some_and(|at| at <= now);
-            if !due && stamp(&origin.0) == origin.1 {
+            if !due && stamp(&basis.wanted) == basis.stamp {
                 return;
             }
-            origin.0.clone()
+            basis.wanted.clone()
         };
         match self.replace(wanted, now) {
             Ok(warnings) => {
@@ -160,26 +237,23 @@ impl Certificates {
 
     /// Where obtained certificates are put for the table to serve.
     pub(crate) fn shelf(&self) -> Arc<Shelf> {
-        Arc::clone(&self.origin.lock().0.shelf)
+        Arc::clone(&self.basis.lock().wanted.shelf)
     }
 
-    /// `true` when a certificate answers for this server name.
-    pub(crate) fn covers(&self, host: &Host) -> bool {
-        self.table.load().find(host).is_some()
+    /// `true` when a certificate answers for this server name at `listener`.
+    pub(crate) fn covers(&self, listener: Option<&str>, host: &Host) -> bool {
+        self.table.load().find(listener, host).is_some()
     }
-}
 
-impl fmt::Debug for Certificates {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Certificates").finish_non_exhaustive()
-    }
-}
-
-impl ResolvesServerCert for Certificates {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+    /// The certificate that answers `hello` at `listener`.
+    pub(super) fn resolve(
+        &self,
+        listener: Option<&str>,
+        hello: &ClientHello<'_>,
+    ) -> Option<Arc<CertifiedKey>> {
         let host = Host::parse(hello.server_name()?).ok()?;
         let table = self.table.load();
-        let certificates = table.find(&host)?;
+        let certificates = table.find(listener, &host)?;
         certificates
             .iter()
             .find(|certified| {
@@ -192,6 +266,12 @@ impl ResolvesServerCert for Certificates {
             // `access_denied`, which says something else (RFC 8446 section 6.2).
             .or_else(|| certificates.first())
             .cloned()
+    }
+}
+
+impl fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificates").finish_non_exhaustive()
     }
 }
 
@@ -214,6 +294,9 @@ impl Table {
                 }
             }
         }
+        for own in &wanted.own {
+            table.take_own(own, wanted, now, &mut findings);
+        }
         if !matches!(wanted.source, Source::Acme { .. }) {
             table.note_uncovered(&wanted.hosts, &mut findings);
         }
@@ -224,24 +307,35 @@ impl Table {
     }
 
     fn insert(&mut self, loaded: Loaded) {
-        for name in &loaded.names {
-            let (map, host) = match name {
-                Name::Exact(host) => (&mut self.exact, host),
-                Name::Wildcard(suffix) => (&mut self.wildcard, suffix),
-            };
-            map.entry(host.clone())
-                .or_default()
-                .push(Arc::clone(&loaded.key));
-        }
+        let names = match &loaded.listener {
+            Some(listener) => self.own.entry(Arc::clone(listener)).or_default(),
+            None => &mut self.all,
+        };
+        names.insert(&loaded);
         self.list.push(loaded);
     }
 
-    fn find(&self, host: &Host) -> Option<&[Arc<CertifiedKey>]> {
-        let below = || {
-            let (_label, suffix) = host.as_str().split_once('.')?;
-            self.wildcard.get(suffix)
+    /// The same certificates, each with what is to be sent with it.
+    fn stapled(&self, staples: &Staples) -> Self {
+        let mut table = Self {
+            renew_at: self.renew_at,
+            ..Self::default()
         };
-        self.exact.get(host).or_else(below).map(Vec::as_slice)
+        for mut loaded in self.list.iter().cloned() {
+            let staple = loaded.leaf().and_then(|leaf| staples.get(leaf));
+            if loaded.key.ocsp.as_ref() != staple {
+                let mut key = (*loaded.key).clone();
+                key.ocsp = staple.cloned();
+                loaded.key = Arc::new(key);
+            }
+            table.insert(loaded);
+        }
+        table
+    }
+
+    fn find(&self, listener: Option<&str>, host: &Host) -> Option<&[Arc<CertifiedKey>]> {
+        let own = listener.and_then(|listener| self.own.get(listener)?.find(host));
+        own.or_else(|| self.all.find(host))
     }
 
     fn take_files(
@@ -254,6 +348,22 @@ impl Table {
         for (cert, key) in files {
             if let Some(loaded) = lint::load((cert, key), wanted.profile, now, findings) {
                 note_unused(cert, &loaded, &wanted.hosts, findings);
+                self.insert(loaded);
+            }
+        }
+    }
+
+    fn take_own(
+        &mut self,
+        own: &Own,
+        wanted: &Wanted,
+        now: Timestamp,
+        findings: &mut Vec<Finding>,
+    ) {
+        for (cert, key) in &own.files {
+            if let Some(mut loaded) = lint::load((cert, key), own.profile, now, findings) {
+                note_unused(cert, &loaded, &wanted.hosts, findings);
+                loaded.listener = Some(Arc::clone(&own.listener));
                 self.insert(loaded);
             }
         }
@@ -275,17 +385,15 @@ impl Table {
         }
     }
 
-    /// The names of `hosts` that no certificate here carries.
+    /// The names of `hosts` that no certificate for all listeners carries.
     fn missing(&self, hosts: &[Name]) -> Vec<Name> {
-        let uncovered = |name: &&Name| match name {
-            Name::Exact(host) => self.find(host).is_none(),
-            Name::Wildcard(suffix) => !self.wildcard.contains_key(suffix),
-        };
-        hosts.iter().filter(uncovered).cloned().collect()
+        let missing = hosts.iter().filter(|name| !self.all.has(name));
+        missing.cloned().collect()
     }
 
     fn note_uncovered(&self, hosts: &[Name], findings: &mut Vec<Finding>) {
-        let missing = self.missing(hosts).into_iter();
+        let own = |name: &Name| self.own.values().any(|names| names.has(name));
+        let missing = self.missing(hosts).into_iter().filter(|name| !own(name));
         findings.extend(missing.map(|name| match name {
             Name::Exact(host) | Name::Wildcard(host) => Finding::HostUncovered(host),
         }));
@@ -321,8 +429,10 @@ fn stamp(wanted: &Wanted) -> Stamp {
         Source::Internal(_) => &[],
     };
     let obtained = Some((SystemTime::UNIX_EPOCH, wanted.shelf.changes()));
+    let own = wanted.own.iter().flat_map(|own| &own.files);
     files
         .iter()
+        .chain(own)
         .flat_map(|(cert, key)| [cert, key])
         .map(|path| {
             let metadata = std::fs::metadata(path).ok()?;

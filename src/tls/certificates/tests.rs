@@ -46,6 +46,7 @@ fn write_valid(
 fn wanted(files: Vec<(PathBuf, PathBuf)>, hosts: &[&str]) -> Wanted {
     Wanted {
         source: Source::Files(files),
+        own: Vec::new(),
         shelf: std::sync::Arc::default(),
         profile: Profile::Intermediate,
         hosts: hosts.iter().map(|host| name(host)).collect(),
@@ -70,7 +71,7 @@ fn exact_names_and_one_label_below_a_wildcard_are_covered() {
     let wanted = wanted(files, &["a.example.com", "x.apps.example.com"]);
     let (certificates, warnings) = Certificates::load(wanted, NOW).unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
-    let covers = |host: &str| certificates.covers(&Host::parse(host).unwrap());
+    let covers = |host: &str| certificates.covers(None, &Host::parse(host).unwrap());
     assert!(covers("a.example.com") && covers("y.apps.example.com"));
     assert!(
         !covers("apps.example.com") && !covers("x.y.apps.example.com") && !covers("b.example.com")
@@ -96,6 +97,17 @@ fn every_fault_has_its_code() {
     assert_eq!(load(vec![good.clone()], &[]), ["PC3107"]);
     let uncovered = load(vec![good], &["a.example.com", "b.example.com"]);
     assert_eq!(uncovered, ["PC3108"]);
+}
+
+#[test]
+fn a_key_that_costs_points_is_told_where_all_of_them_are_wanted() {
+    let folder = TempDir::new().unwrap();
+    let pair = write(folder.path(), "a", &["a.example.com"]);
+    let mut strict = wanted(vec![pair.clone()], &["a.example.com"]);
+    strict.profile = Profile::Strict256;
+    assert_eq!(codes(Certificates::load(strict, NOW)), ["PC3113"]);
+    let usual = wanted(vec![pair], &["a.example.com"]);
+    assert_eq!(codes(Certificates::load(usual, NOW)), [""; 0]);
 }
 
 #[test]
@@ -188,5 +200,5 @@ fn changed_files_come_into_force_and_broken_ones_do_not() {
     write(folder.path(), "a", &["a.example.com", "b.example.com"]);
     certificates.look(NOW);
     assert_ne!(served(), first);
-    assert!(certificates.covers(&Host::parse("b.example.com").unwrap()));
+    assert!(certificates.covers(None, &Host::parse("b.example.com").unwrap()));
 }

@@ -1,4 +1,4 @@
-//! What a client may negotiate with us: Mozilla's profiles, strict ALPN, no 0-RTT, tickets that rotate.
+//! What a client may negotiate with us: Mozilla's profiles and one stricter, strict ALPN, no 0-RTT, tickets that rotate.
 //!
 //! A ticket opens only the name it was issued for: rustls compares the server name of the first handshake with that of
 //! the resumption (`server::hs::can_resume`), and asks the certificate table before it resumes, so a name that is no
@@ -11,16 +11,18 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use rustls::crypto::GetRandomFailed;
 use rustls::crypto::aws_lc_rs::Ticketer;
-use rustls::server::{NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::ticketer::TicketRotator;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
-use super::{Certificates, provider};
+use super::{Certificates, Offering, provider};
+use crate::base::Host;
 use crate::config::{Profile, Protocols};
 
-const INTERMEDIATE: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
-const MODERN: &[&SupportedProtocolVersion] = &[&TLS13];
+const BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+const ONLY_13: &[&SupportedProtocolVersion] = &[&TLS13];
 
 /// RFC 7301 protocol names, best first.
 pub(super) fn alpn(protocols: Protocols) -> Vec<Vec<u8>> {
@@ -43,11 +45,27 @@ pub(crate) struct TlsSetupError(#[from] rustls::Error);
 #[derive(Debug)]
 pub(crate) struct Server {
     certificates: Arc<Certificates>,
+    /// The listener whose own certificates come first.
+    listener: Option<Arc<str>>,
     tickets: Arc<dyn ProducesTickets>,
     current: ArcSwap<ServerConfig>,
 }
 
+/// What answers a server name at one listener.
+#[derive(Debug)]
+struct Resolver {
+    certificates: Arc<Certificates>,
+    listener: Option<Arc<str>>,
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.certificates.resolve(self.listener.as_deref(), &hello)
+    }
+}
+
 impl Server {
+    /// For every listener that has nothing of its own.
     pub(crate) fn new(
         profile: Profile,
         protocols: Protocols,
@@ -55,9 +73,36 @@ impl Server {
         ticket_rotation: Duration,
     ) -> Result<Self, TlsSetupError> {
         let tickets = tickets(ticket_rotation)?;
-        let config = server_config(profile, protocols, &certificates, &tickets)?;
+        Self::with(profile, protocols, (certificates, None), tickets)
+    }
+
+    /// For the listener of that name, with tickets and certificates of its own.
+    pub(crate) fn beside(
+        &self,
+        listener: &str,
+        profile: Profile,
+        protocols: Protocols,
+        ticket_rotation: Duration,
+    ) -> Result<Self, TlsSetupError> {
+        let certificates = (Arc::clone(&self.certificates), Some(listener.into()));
+        let tickets = tickets(ticket_rotation)?;
+        Self::with(profile, protocols, certificates, tickets)
+    }
+
+    fn with(
+        profile: Profile,
+        protocols: Protocols,
+        (certificates, listener): (Arc<Certificates>, Option<Arc<str>>),
+        tickets: Arc<dyn ProducesTickets>,
+    ) -> Result<Self, TlsSetupError> {
+        let resolver = Resolver {
+            certificates: Arc::clone(&certificates),
+            listener: listener.clone(),
+        };
+        let config = server_config(profile, protocols, resolver, &tickets)?;
         Ok(Self {
             certificates,
+            listener,
             tickets,
             current: ArcSwap::from_pointee(config),
         })
@@ -69,9 +114,18 @@ impl Server {
         profile: Profile,
         protocols: Protocols,
     ) -> Result<(), TlsSetupError> {
-        let config = server_config(profile, protocols, &self.certificates, &self.tickets)?;
+        let resolver = Resolver {
+            certificates: Arc::clone(&self.certificates),
+            listener: self.listener.clone(),
+        };
+        let config = server_config(profile, protocols, resolver, &self.tickets)?;
         self.current.store(Arc::new(config));
         Ok(())
+    }
+
+    /// `true` when a certificate answers for this server name here.
+    pub(crate) fn covers(&self, host: &Host) -> bool {
+        self.certificates.covers(self.listener.as_deref(), host)
     }
 
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
@@ -118,18 +172,18 @@ impl ProducesTickets for TicketKey {
 fn server_config(
     profile: Profile,
     protocols: Protocols,
-    certificates: &Arc<Certificates>,
+    resolver: Resolver,
     tickets: &Arc<dyn ProducesTickets>,
 ) -> Result<ServerConfig, TlsSetupError> {
     let (provider, protocol_versions): (_, &[_]) = match profile {
-        Profile::Intermediate => (provider(true), INTERMEDIATE),
-        Profile::Modern => (provider(false), MODERN),
+        Profile::Intermediate => (provider(Offering::Both), BOTH),
+        Profile::Modern => (provider(Offering::Only13), ONLY_13),
+        Profile::Strict256 => (provider(Offering::Strict256), BOTH),
     };
-    let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(certificates) as _;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(protocol_versions)?
         .with_no_client_auth()
-        .with_cert_resolver(resolver);
+        .with_cert_resolver(Arc::new(resolver));
     config.alpn_protocols = alpn(protocols);
     config.ticketer = Arc::clone(tickets);
     // Each ticket costs a signature's fifth; a client needs one per connection.

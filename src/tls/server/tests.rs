@@ -52,7 +52,7 @@ fn connect(server: &Server, client: &ClientConfig, host: &str) -> Result<ClientC
 }
 
 #[test]
-fn profiles_offer_exactly_the_guidelines_suites_and_groups() {
+fn profiles_offer_exactly_their_suites_and_groups() {
     let pki = TestPki::new();
     let expected_13 = [
         CipherSuite::TLS13_AES_128_GCM_SHA256,
@@ -73,12 +73,20 @@ fn profiles_offer_exactly_the_guidelines_suites_and_groups() {
         NamedGroup::secp256r1,
         NamedGroup::secp384r1,
     ];
-    for (profile, suites) in [
-        (Profile::Modern, expected_13.to_vec()),
-        (
-            Profile::Intermediate,
-            [expected_13.as_slice(), &expected_12].concat(),
-        ),
+    let strict_suites = [
+        CipherSuite::TLS13_AES_256_GCM_SHA384,
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256,
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+        CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    ];
+    let strict_groups = [NamedGroup::X25519MLKEM768, NamedGroup::secp384r1];
+    let both = [expected_13.as_slice(), &expected_12].concat();
+    for (profile, suites, groups) in [
+        (Profile::Modern, &expected_13[..], &groups[..]),
+        (Profile::Intermediate, &both, &groups),
+        (Profile::Strict256, &strict_suites, &strict_groups),
     ] {
         let config = pki.server(profile, BOTH, &["app.localhost"]).config();
         let provider = config.crypto_provider();

@@ -2,6 +2,7 @@
 //!
 //! Everything listens on loopback, lives in a temporary folder, and ends with the test that started it.
 
+pub(crate) mod ari;
 pub(crate) mod browser;
 pub(crate) mod bystander;
 pub(crate) mod ca;
@@ -12,6 +13,7 @@ pub(crate) mod pebble;
 pub(crate) mod people;
 pub(crate) mod pki;
 pub(crate) mod raw_h2;
+pub(crate) mod responder;
 pub(crate) mod scripted;
 pub(crate) mod site;
 pub(crate) mod upstream;

@@ -116,13 +116,22 @@ impl Pebble {
 
     /// Lets a site obtain its certificates here; `more` holds further keys of `[tls.acme]`.
     pub(crate) fn serves(&self, site: &mut Site, more: &str) {
+        self.serves_through(self.port, site, more);
+    }
+
+    /// The same through `port`, where somebody stands in front.
+    pub(crate) fn serves_through(&self, port: u16, site: &mut Site, more: &str) {
         let tls = format!(
             "[tls]\ncertificates = \"acme\"\nrecheck = \"1s\"\n[tls.acme]\ndirectory = \"https://localhost:{}/dir\"\n\
              directory_ca = \"{}\"\nretry = \"1s\"\nretry_max = \"2s\"\n{more}\n",
-            self.port,
+            port,
             self.folder.path().join("ca.pem").display(),
         );
         site.edit_config(|text| text.replace("[tls]\ncertificates = \"internal\"\n", &tls));
+    }
+
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
     }
 
     /// Where the name server is told what to answer.

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256,
+    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
+    PKCS_RSA_SHA256, SerialNumber,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -13,6 +14,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
     P256,
+    P384,
     Rsa2048,
 }
 
@@ -57,9 +59,39 @@ impl Pki {
         self.root.as_bytes()
     }
 
+    /// The PEM of the root's key.
+    pub(crate) fn root_key(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     pub(crate) fn leaf(&self, kind: Kind, names: &[&str]) -> Leaf {
+        self.leaf_with(kind, names, |_params| {})
+    }
+
+    /// A leaf that names `responder`, with the serial number that the responder knows it by.
+    pub(crate) fn leaf_asked_about(&self, responder: &str, serial: u64, names: &[&str]) -> Leaf {
+        self.leaf_with(Kind::P256, names, |params| {
+            params.serial_number = Some(SerialNumber::from(serial));
+            params.custom_extensions.push(access(responder));
+        })
+    }
+
+    /// One whom the authority lets answer for it.
+    pub(crate) fn delegate(&self) -> Leaf {
+        self.leaf_with(Kind::P256, &["responder.test"], |params| {
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::OcspSigning];
+        })
+    }
+
+    fn leaf_with(
+        &self,
+        kind: Kind,
+        names: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Leaf {
         let key = KeyPair::generate_for(match kind {
             Kind::P256 => &PKCS_ECDSA_P256_SHA256,
+            Kind::P384 => &PKCS_ECDSA_P384_SHA384,
             Kind::Rsa2048 => &PKCS_RSA_SHA256,
         })
         .unwrap();
@@ -72,6 +104,7 @@ impl Pki {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         live(&mut params);
+        change(&mut params);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Leaf {
             cert: certificate.pem(),
@@ -79,4 +112,14 @@ impl Pki {
             der: certificate.der().to_vec(),
         }
     }
+}
+
+/// AuthorityInfoAccess (RFC 5280 section 4.2.2.1) with one responder.
+fn access(uri: &str) -> CustomExtension {
+    let length = |of: usize| u8::try_from(of).unwrap();
+    let mut one = vec![6, 8, 0x2b, 6, 1, 5, 5, 7, 0x30, 1, 0x86, length(uri.len())];
+    one.extend(uri.as_bytes());
+    let mut content = vec![0x30, length(one.len() + 2), 0x30, length(one.len())];
+    content.extend(one);
+    CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 1], content)
 }
