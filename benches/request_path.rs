@@ -20,7 +20,7 @@ use criterion::{
     BatchSize, BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime,
 };
 use installation::{Installation, install};
-use portcullis::benching::Memory;
+use portcullis::benching::{Leaves, Memory};
 
 /// Requests made ready before the clock runs, then served one after the other.
 const AT_ONCE: usize = 512;
@@ -100,7 +100,7 @@ fn one_request(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The steps by themselves. What they leave out is the record: the slot, the journal and the entry.
+/// The steps by themselves, those of the log's writer included. What they leave out is the slot and the journal.
 fn steps(criterion: &mut Criterion) {
     let installation = install(10, 10);
     let site = &installation.site;
@@ -121,6 +121,20 @@ fn steps(criterion: &mut Criterion) {
     });
     group.bench_function("decision, fresh", |bencher| {
         bencher.iter(|| site.decide(black_box(&known), Memory::Bypassed));
+    });
+    let entry = site.entry(&known);
+    let line = site.seal(entry.clone(), 0).unwrap();
+    group.bench_function("entry", |bencher| {
+        let entry = || entry.clone();
+        bencher.iter_batched(
+            entry,
+            |entry| site.seal(entry, 1).unwrap(),
+            BatchSize::SmallInput,
+        );
+    });
+    group.bench_function("tree", |bencher| {
+        let mut leaves = Leaves::default();
+        bencher.iter(|| leaves.add(black_box(&line)));
     });
     group.finish();
 }

@@ -1,4 +1,4 @@
-"""What is measured without load: memory, memory per idle connection, start to ready, and a check of a large set-up."""
+"""What grows: memory with idle connections, cost per request beside them, start to ready, and a check of a large set-up."""
 
 import statistics
 import subprocess
@@ -6,7 +6,7 @@ import time
 
 import material
 import portcullis
-from load import Held
+from load import Held, keep_alive
 
 
 def memory(proxy, site, connections, load):
@@ -25,6 +25,26 @@ def memory(proxy, site, connections, load):
         running.stop()
     return {"rss_kib": rss, "pss_kib": pss, "held_rss_kib": rss_held, "held_pss_kib": pss_held,
             "connections": connections, "kib_per_connection": (pss_held - pss) / connections}
+
+
+def open_connections(proxy, site, sizes, seconds, load):
+    """Processor time per request while so many TLS connections are open and idle, by their number."""
+    running = proxy.start(site)
+    found = []
+    try:
+        keep_alive(running, 1, load)
+        for size in sizes:
+            held = Held(running, size, load)
+            try:
+                before = running.cpu()
+                requests = keep_alive(running, seconds, load)["requests"]
+                spent = sum(running.cpu()) - sum(before)
+            finally:
+                held.close()
+            found.append({"connections": size, "requests": requests, "cpu_us": spent / requests * 1e6})
+    finally:
+        running.stop()
+    return found
 
 
 def start_to_ready(proxy, site, times):

@@ -26,10 +26,13 @@ BASES = ("haproxy-full", "haproxy", "nginx-auth", "nginx")
 # Work that a proxy puts off until after its answer counts too.
 SETTLE = 0.3
 TARGETS = ("nginx", "haproxy", "nginx-auth", "haproxy-full", "portcullis", "portcullis-power")
-MEMORY, TWO_CORES, SETUP = "s6", "cores", "setup"
+MEMORY, TWO_CORES, OPEN, SETUP = "s6", "cores", "open", "setup"
+# Connections that are open and idle while others make requests.
+OPEN_SIZES = (10, 1_000, 10_000)
 MEMORY_TITLE = "S6: memory, idle and with idle TLS connections"
 TITLES = {**dict(sorted([(MEMORY, MEMORY_TITLE)] + [(name, one.title.format(rate=2000)) for name, one in load.SCENARIOS.items()])),
           TWO_CORES: "S1 with one worker and with two, everybody on all cores",
+          OPEN: "S1 while other connections are open and idle",
           SETUP: "start to ready, and the check of large set-ups"}
 
 
@@ -162,6 +165,14 @@ class Measurement:
         self.kept += [{"measure": MEMORY, "proxy": name, **found} for name, found in measured.items()]
         print(f"\n### {TITLES[MEMORY]}\n\n{tables.memory(measured)}")
 
+    def open_connections(self, proxies, sites):
+        """The same load beside more and more connections that do nothing."""
+        measured = {}
+        for proxy in proxies:
+            measured[proxy.name] = growth.open_connections(proxy, sites[proxy.name], OPEN_SIZES, self.options.seconds, self.load)
+            self.kept += [{"measure": OPEN, "proxy": proxy.name, **found} for found in measured[proxy.name]]
+        print(f"\n### {TITLES[OPEN]}\n\n{tables.open_connections(measured)}")
+
     def set_up(self, proxies, sites):
         ours = next((proxy for proxy in proxies if proxy.name == "portcullis"), None)
         if ours is None:
@@ -189,7 +200,8 @@ def sites_for(proxies, folder, backend_port):
 
 
 def measure_all(measurement, proxies, scenarios, sites):
-    special = {MEMORY: measurement.memory, TWO_CORES: measurement.two_cores, SETUP: measurement.set_up}
+    special = {MEMORY: measurement.memory, TWO_CORES: measurement.two_cores, OPEN: measurement.open_connections,
+               SETUP: measurement.set_up}
     for name in scenarios:
         if name in special:
             special[name](proxies, sites)

@@ -69,6 +69,15 @@ def workers(measured):
     return text(rows)
 
 
+def open_connections(measured):
+    """One row per proxy and number of connections; the last column compares with the proxy's fewest."""
+    rows = [["proxy", "open and idle", "CPU-us/request", "vs the fewest"]]
+    for name, sizes in measured.items():
+        fewest = sizes[0]["cpu_us"]
+        rows += [[name, f"{found['connections']:,}", number(found["cpu_us"]), number(found["cpu_us"] / fewest, 2)] for found in sizes]
+    return text(rows)
+
+
 def memory(measured):
     rows = [["proxy", "idle RSS MiB", "idle PSS MiB", "connections", "PSS with them MiB", "KiB per connection"]]
     for name, found in measured.items():

@@ -81,8 +81,9 @@ pub struct Leaves {
 }
 
 impl Leaves {
-    /// Hashes `line` and adds it.
+    /// Hashes `line` and adds it. Full tiles are let go, as the writer does when they are on disk.
     pub fn add(&mut self, line: &[u8]) {
+        self.full.clear();
         self.tree.push(leaf_hash(line), &mut self.full);
     }
 }

@@ -63,10 +63,12 @@ impl Gateway {
             .await?;
         log_carried(&forwarded.report, permit, facts);
         let (tunnel, response) = (forwarded.tunnel, forwarded.response);
-        let stream = tunnel.zip(opened).map(|(tunnel, opened)| Stream {
-            tunnel,
-            idle: plan.config.server.limits.upgrade_idle_timeout,
-            opened,
+        let stream = tunnel.zip(opened).map(|(tunnel, opened)| {
+            Box::new(Stream {
+                tunnel,
+                idle: plan.config.server.limits.upgrade_idle_timeout,
+                opened,
+            })
         });
         let came = Came {
             asking: &asking,

@@ -73,7 +73,8 @@ pub(crate) struct Gateway {
 /// A request that went all the way: the answer, and a stream when both sides agreed to one.
 struct Carried {
     response: Response<Body>,
-    stream: Option<Stream>,
+    /// Boxed: few requests have one.
+    stream: Option<Box<Stream>>,
     /// The answer is the upstream's, so sending it needs the permission to its end.
     permitted: bool,
 }
@@ -85,12 +86,19 @@ struct Visit {
     record: Record,
 }
 
+/// How far a request gets without waiting.
+enum Begun {
+    /// To its end, where it has no place.
+    Answered(Response<Body>),
+    UnderWay(Box<Visit>, Next),
+}
+
 /// What a request has to wait for.
 enum Next {
     /// Nothing: it has its answer.
     Answer(Carried),
-    OwnPage(CleanRequest),
-    Upstream(Permitted),
+    OwnPage(Box<CleanRequest>),
+    Upstream(Box<Permitted>),
 }
 
 /// A request that may go to its upstream.
@@ -172,18 +180,14 @@ impl Gateway {
         let gateway = Arc::clone(self);
         async move {
             match begun {
-                Ok((visit, next)) => gateway.end(visit, next).await,
-                Err(response) => response,
+                Begun::Answered(response) => response,
+                Begun::UnderWay(visit, next) => gateway.end(visit, next).await,
             }
         }
     }
 
     /// Everything up to the first wait; the answer where a request gets no further.
-    fn begin(
-        &self,
-        request: Request<Incoming>,
-        peer: Arc<Peer>,
-    ) -> Result<(Box<Visit>, Next), Response<Body>> {
+    fn begin(&self, request: Request<Incoming>, peer: Arc<Peer>) -> Begun {
         let plan = self.shared.plan.load_full();
         let facts = self.facts(request.headers(), peer, &plan);
         let asked = Asked::of(&request);
@@ -191,7 +195,7 @@ impl Gateway {
         let guest = cx.plan.limits.enter(cx.facts.client);
         let slot = match self.shared.audit.reserve() {
             Ok(slot) => slot,
-            Err(error) => return Err(self.unrecorded(&asked, &cx, error)),
+            Err(error) => return Begun::Answered(self.unrecorded(&asked, &cx, error)),
         };
         let ledger = self.shared.ledger.clone();
         let record = Record::open(slot, &request, &cx.facts, &cx.plan, ledger);
@@ -199,11 +203,11 @@ impl Gateway {
         let mut visit = Box::new(Visit { asked, cx, record });
         match guest {
             Ok(guest) => visit.record.hold(guest),
-            Err(limited) => return Err(self.crowded(limited, *visit)),
+            Err(limited) => return Begun::Answered(self.crowded(limited, *visit)),
         }
         let next = self.respond(request, &visit.cx, &mut visit.record);
         let next = next.unwrap_or_else(|refusal| Next::Answer(self.refuse(&refusal, &mut visit)));
-        Ok((visit, next))
+        Begun::UnderWay(visit, next)
     }
 
     /// Waits for what is left to wait for, and finishes the answer.
@@ -212,14 +216,20 @@ impl Gateway {
         let outcome = match next {
             Next::Answer(carried) => Ok(carried),
             // Boxed: requests that are carried would take the room for pages along.
-            Next::OwnPage(request) => Box::pin(self.own_page(request, cx, record)).await,
+            Next::OwnPage(request) => Box::pin(self.own_page(*request, cx, record)).await,
             Next::Upstream(permitted) => {
+                let Permitted {
+                    request,
+                    authn,
+                    permit,
+                    route,
+                } = *permitted;
                 let granted = Granted {
-                    authn: &permitted.authn,
-                    permit: &permitted.permit,
-                    route: &permitted.route,
+                    authn: &authn,
+                    permit: &permit,
+                    route: &route,
                 };
-                self.forward(permitted.request, granted, cx, record).await
+                self.forward(request, granted, cx, record).await
             }
         };
         let carried = outcome.unwrap_or_else(|refusal| self.refuse(&refusal, &mut visit));
@@ -279,7 +289,7 @@ impl Gateway {
             return Err(Refusal::NoRoute);
         }
         if owned {
-            return Ok(Next::OwnPage(request));
+            return Ok(Next::OwnPage(Box::new(request)));
         }
         let route = plan.routes.find_on(host, request.path(), listener);
         let route = Arc::clone(route.ok_or(Refusal::NoRoute)?);
@@ -313,12 +323,12 @@ impl Gateway {
         })?;
         // Only now: what a route carries is for those who may know that it exists.
         admit_to(&route, &mut request)?;
-        Ok(Next::Upstream(Permitted {
+        Ok(Next::Upstream(Box::new(Permitted {
             request,
             authn,
             permit,
             route,
-        }))
+        })))
     }
 
     /// Everything that is still known when the log cannot take an entry: nothing is served.
@@ -435,7 +445,7 @@ impl Gateway {
     }
 
     /// Lets an upgraded stream run by itself.
-    fn relay(&self, stream: Stream, interval: Duration, record: Record) {
+    fn relay(&self, stream: Box<Stream>, interval: Duration, record: Record) {
         let shared = Arc::clone(&self.shared);
         let streams = self.metrics().streams_active.clone();
         streams.inc();

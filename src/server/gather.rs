@@ -2,13 +2,17 @@
 //!
 //! HTTP/2 carries many answers on one connection, and each would be sent by itself. What is to be sent waits until
 //! everything that can run has run once, never longer: a flush is complete only when all of it was handed to the
-//! system. The buffer exists only while it holds something.
+//! system. That others wake the connection meanwhile, each with an answer more, does not end the turn. The buffer exists
+//! only while it holds something.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker, ready};
 
+use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Most that waits; a larger piece is sent as it comes.
@@ -29,9 +33,48 @@ pub(super) struct Gather<T> {
 enum Turn {
     /// Nobody has asked for a flush since the last one.
     Open,
-    /// After the others had theirs.
-    Yielding(Pin<Box<dyn Future<Output = ()> + Send>>),
+    /// When the bell rings: the others had theirs then.
+    Yielding(Arc<Bell>),
     Over,
+}
+
+/// Rung by the scheduler when it has gone round.
+#[derive(Default)]
+struct Bell {
+    rung: AtomicBool,
+    connection: AtomicWaker,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.rung.store(true, Ordering::Release);
+        self.connection.wake();
+    }
+}
+
+impl Bell {
+    /// Asks the scheduler to ring it once everything that can run has run.
+    fn hang() -> Arc<Self> {
+        let bell = Arc::new(Self::default());
+        let waker = Waker::from(Arc::clone(&bell));
+        // Polled once: that enters the waker in the scheduler's list, and ringing is all that is left to come.
+        if pin!(tokio::task::yield_now())
+            .poll(&mut Context::from_waker(&waker))
+            .is_ready()
+        {
+            bell.rung.store(true, Ordering::Release);
+        }
+        bell
+    }
+
+    fn poll_rung(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.connection.register(cx.waker());
+        if self.rung.load(Ordering::Acquire) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
 }
 
 impl<T> Gather<T> {
@@ -68,10 +111,10 @@ impl<T: AsyncWrite + Unpin> Gather<T> {
     /// Whether the turn is over in which a flush was first asked for.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Turn::Open = self.turn {
-            self.turn = Turn::Yielding(Box::pin(tokio::task::yield_now()));
+            self.turn = Turn::Yielding(Bell::hang());
         }
-        if let Turn::Yielding(others) = &mut self.turn {
-            ready!(others.as_mut().poll(cx));
+        if let Turn::Yielding(bell) = &self.turn {
+            ready!(bell.poll_rung(cx));
             self.turn = Turn::Over;
         }
         Poll::Ready(())
@@ -197,6 +240,22 @@ mod tests {
         gather.write_all(b"three").await.unwrap();
         gather.flush().await.unwrap();
         assert_eq!(gather.inner.0, [&b"one two"[..], b"three"]);
+    }
+
+    #[tokio::test]
+    async fn being_woken_for_another_reason_does_not_end_the_turn() {
+        let mut gather = Gather::new(Sent::default());
+        gather.write_all(b"one ").await.unwrap();
+        // Asked twice without the scheduler going round in between, as by two answers of the same turn.
+        let waits = poll_fn(|cx| {
+            let first = Pin::new(&mut gather).poll_flush(cx).is_pending();
+            let second = Pin::new(&mut gather).poll_flush(cx).is_pending();
+            Poll::Ready(first && second)
+        });
+        assert!(waits.await);
+        gather.write_all(b"two").await.unwrap();
+        gather.flush().await.unwrap();
+        assert_eq!(gather.inner.0, [b"one two"]);
     }
 
     #[tokio::test]
