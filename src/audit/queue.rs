@@ -128,16 +128,21 @@ impl Shared {
         }
     }
 
-    /// Everything that was pushed, that of each thread in its order.
+    /// Everything that was pushed, in the order of time: whoever reads the log reads what happened one after the other.
     fn drain(&self) -> Vec<Work> {
-        let mut all = Vec::new();
+        let (mut all, mut several) = (Vec::new(), false);
         for inbox in self.inboxes.iter() {
             let mut inbox = inbox.lock();
             if all.is_empty() {
                 std::mem::swap(&mut all, &mut inbox);
-            } else {
+            } else if !inbox.is_empty() {
+                several = true;
                 all.append(&mut inbox);
             }
+        }
+        if several {
+            // Each thread's part is in order already, and equal times keep it.
+            all.sort_by_key(Work::time);
         }
         all
     }
@@ -201,5 +206,43 @@ impl Shared {
             Some(why) => Err(why),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::{Shared, Work};
+    use crate::audit::event::{Action, SecurityEvent};
+    use crate::base::Timestamp;
+
+    #[test]
+    fn what_several_threads_pushed_comes_in_the_order_of_time() {
+        let shared = Arc::new(Shared::new(1_000, 0, 0));
+        let threads: Vec<_> = (0..4_i64)
+            .map(|thread| {
+                let shared = Arc::clone(&shared);
+                std::thread::spawn(move || {
+                    for step in 0..50 {
+                        let at = Timestamp::from_micros(step * 4 + thread);
+                        let event = Box::new(SecurityEvent::new(at, Action::ServerStarted));
+                        let durable = None;
+                        shared.push(Work::Event { event, durable }, false);
+                    }
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+        let times: Vec<i64> = shared
+            .take(Duration::ZERO)
+            .work
+            .iter()
+            .map(|work| work.time().micros())
+            .collect();
+        assert_eq!(times, (0..200).collect::<Vec<_>>());
     }
 }

@@ -43,7 +43,8 @@ pub(super) enum Work {
 }
 
 impl Work {
-    fn time(&self) -> Timestamp {
+    /// When it happened.
+    pub(super) fn time(&self) -> Timestamp {
         match self {
             Self::Request { entry, .. } => entry.ended,
             Self::Event { event, .. } => event.at(),
