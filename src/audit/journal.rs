@@ -206,9 +206,11 @@ impl Journal {
                 // The last turn of a file may reach beyond its end.
                 while length < FILE_BYTES + HEAD + BUFFER as u64 {
                     file.write_all_at(&zeros, length)?;
+                    // Piece by piece: an admission that waits for the disk meanwhile waits behind one of them at most.
+                    file.sync_data()?;
                     length += BUFFER as u64;
                 }
-                file.sync_all()
+                Ok(())
             })?;
             self.spares.lock().push_back(spare);
         }
