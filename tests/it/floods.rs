@@ -308,6 +308,8 @@ async fn a_hoard_of_slow_clients_is_closed_and_everybody_else_is_served() {
         .route("app", &upstream, "public = true")
         .limits("handshake_timeout = \"2s\"\nheader_timeout = \"1s\"\nbody_timeout = \"1s\"")
         .limits("idle_timeout = \"1s\"\nsend_timeout = \"1s\"")
+        // The bystander asks as fast as it is answered.
+        .limits("address_rate = \"1000000/1s\"\naddress_burst = 1000000")
         .start()
         .await;
     let head = format!(" HTTP/1.1\r\nHost: app.test:{}\r\n", site.port);
