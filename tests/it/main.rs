@@ -57,6 +57,7 @@ mod people;
 mod plain_listener;
 mod policies_shipped;
 mod rate_limits;
+mod readers;
 mod reload_and_drain;
 mod request_smuggling;
 mod routing;
