@@ -64,6 +64,7 @@ mod routing;
 mod sessions;
 mod sessions_cli;
 mod sign_in;
+mod slow_clients;
 mod socket_activation;
 mod step_up;
 mod streaming;
