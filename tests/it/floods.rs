@@ -350,7 +350,7 @@ async fn a_hoard_of_slow_clients_is_closed_and_everybody_else_is_served() {
         }
         bystander.is_served().await;
         // Only the bystander's connection and that of the operators' listener remain.
-        eventually(what, async || (connections(&site).await <= 1).then_some(())).await;
+        eventually(what, async || (site.connections().await <= 1).then_some(())).await;
         drop(held);
         let grown = bystander.stop().await;
         assert!(grown < GROWTH, "{what}: {grown} KiB");
@@ -390,16 +390,6 @@ async fn hold(site: &Site, slow: &Slow) -> Held {
     }
 }
 
-/// Open client connections, as the metrics tell.
-async fn connections(site: &Site) -> u64 {
-    let metrics = site.metrics().await;
-    let line = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix("portcullis_connections "))
-        .unwrap();
-    line.parse().unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_of_one_address_leave_room_for_all_others() {
     let upstream = Upstream::start("app").await;
@@ -415,7 +405,7 @@ async fn connections_of_one_address_leave_room_for_all_others() {
         held.push(site.client().dial().await.unwrap());
     }
     eventually("the cap to hold", async || {
-        (connections(&site).await == 41).then_some(())
+        (site.connections().await == 41).then_some(())
     })
     .await;
     let refused = site.client().connect("app.test", &[b"h2"]).await;

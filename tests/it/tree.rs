@@ -298,6 +298,7 @@ fn documents_name_tests_that_exist() {
     let mut pages = Vec::new();
     files_below(&root().join("docs/decisions"), "md", &mut pages);
     pages.push(root().join("docs/threats.md"));
+    pages.push(root().join("docs/edge-requirements.md"));
     let mut seen = 0;
     for page in pages {
         let text = fs::read_to_string(&page).unwrap();
@@ -329,6 +330,35 @@ fn every_threat_has_its_test() {
         rows += 1;
     }
     assert!(rows > 30, "only {rows} threats were found");
+}
+
+/// Every published failure of the list is excluded by something that exists and shown by a test, or says why not.
+#[test]
+fn every_requirement_of_the_edge_has_its_test_or_its_reason() {
+    let text = read("docs/edge-requirements.md");
+    let mut expected = 1;
+    for line in text.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").collect();
+        assert_eq!(cells.len(), 4, "{line}");
+        let Ok(number) = cells[0].trim().parse::<u32>() else {
+            assert_eq!(cells[0].trim(), "#", "{line}");
+            continue;
+        };
+        assert_eq!(number, expected, "{line}");
+        expected += 1;
+        let reason = cells[3].strip_prefix("Open: ");
+        if reason.is_some_and(|reason| reason.len() > 10) {
+            continue;
+        }
+        assert!(!tests_named_in(cells[3]).is_empty(), "no test: {line}");
+        let mut files = cells[2].split('`').filter(|word| word.starts_with("src/"));
+        let first = files.next();
+        assert!(first.is_some(), "no source: {line}");
+        for file in first.into_iter().chain(files) {
+            assert!(root().join(file).exists(), "{file} does not exist: {line}");
+        }
+    }
+    assert_eq!(expected, 61, "rows 1 to 60");
 }
 
 #[test]

@@ -13,6 +13,8 @@ pub(crate) mod pebble;
 pub(crate) mod people;
 pub(crate) mod pki;
 pub(crate) mod raw_h2;
+pub(crate) mod reader;
+pub(crate) mod relay;
 pub(crate) mod responder;
 pub(crate) mod scripted;
 pub(crate) mod site;

@@ -305,6 +305,16 @@ impl Site {
         self.operations_get("/metrics").await.1
     }
 
+    /// Open client connections, as the metrics tell.
+    pub(crate) async fn connections(&self) -> u64 {
+        let metrics = self.metrics().await;
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("portcullis_connections "))
+            .unwrap();
+        line.parse().unwrap()
+    }
+
     /// Asks the operations listener; gives status and body.
     pub(crate) async fn operations_get(&self, path: &str) -> (u16, String) {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
