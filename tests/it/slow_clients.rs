@@ -41,7 +41,7 @@ async fn stage(upstream: &Upstream, limits: &str) -> Stage {
     site.edit_config(|text| text.replace(&written, &known));
     site.run().await;
     let port = relay.port;
-    let serving = relay.serve(site.client(), "localhost");
+    let serving = relay.serve(&site.client(), "localhost");
     Stage {
         site,
         port,

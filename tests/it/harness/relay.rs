@@ -34,12 +34,13 @@ impl Relay {
     }
 
     /// Carries every connection to where `client` leads; the end of one side is the end of the other.
-    pub(crate) fn serve(self, client: Client, server_name: &'static str) -> Serving {
+    pub(crate) fn serve(self, client: &Client, server_name: &'static str) -> Serving {
         let connector = TlsConnector::from(Arc::new(client.tls_config(&[b"http/1.1"])));
+        let address = client.address;
         let serving = async move {
             loop {
                 let (plain, _) = self.listener.accept().await.unwrap();
-                let (connector, address) = (connector.clone(), client.address);
+                let connector = connector.clone();
                 // A connection that fails ends; what that means is for the test to see.
                 tokio::spawn(async move {
                     drop(carry(plain, connector, address, server_name).await);
