@@ -293,9 +293,9 @@ async fn nginx(folder: &std::path::Path, verifier: u16, app: &Upstream) -> (Prog
     }
     fs::write(folder.join("nginx.conf"), text).unwrap();
     let place = |name: &str| folder.join(name).display().to_string();
-    // Where nginx keeps its own files on this machine is no matter of the page.
+    // Where nginx keeps its own files on this machine is no matter of the page. One process, so that none is left behind.
     let files = format!(
-        "daemon off; pid {}; error_log {} info;",
+        "daemon off; master_process off; pid {}; error_log {} info;",
         place("nginx.pid"),
         place("error.log")
     );
