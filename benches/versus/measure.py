@@ -74,7 +74,8 @@ def chosen(options):
     known = {"nginx": lambda: peers.Nginx(False, tool), "nginx-auth": lambda: peers.Nginx(True, tool),
              "haproxy": lambda: peers.Haproxy(False), "haproxy-full": lambda: peers.Haproxy(True),
              "portcullis": lambda: portcullis.Portcullis(ours, "process"),
-             "portcullis-power": lambda: portcullis.Portcullis(ours, "power")}
+             "portcullis-power": lambda: portcullis.Portcullis(ours, "power"),
+             "portcullis-unconfined": lambda: portcullis.Portcullis(ours, "process", portcullis.UNCONFINED)}
     names = [name for name in options.targets.split(",") if name]
     scenarios = [name for wanted in options.scenarios.split(",") for name in TITLES
                  if wanted == name or name.startswith(f"{wanted}-")]

@@ -26,7 +26,7 @@ max_connections_per_address = 20000
 address_rate = "100000000/1s"
 address_burst = 100000000
 
-[tls]
+{process}[tls]
 files = [{{ cert = "{cert}", key = {{ file = "{key}" }} }}]
 
 [storage]
@@ -41,6 +41,12 @@ folder = "data/audit"
 durability = "{durability}"
 
 {routes}"""
+
+UNCONFINED = """[process]
+landlock = "off"
+seccomp = "off"
+
+"""
 
 ONE_ROUTE = """[route.app]
 host = "{host}"
@@ -62,10 +68,11 @@ def private(path, text):
     path.chmod(0o600)
 
 
-def write_config(folder, site, routes, durability="process"):
+def write_config(folder, site, routes, durability="process", process=""):
     """The configuration file, for the ports of `site`."""
     text = CONFIG.format(portal=material.PORTAL, port=site.port, operations=site.operations, workers=site.workers,
-                         cert=site.material / "cert.pem", key=site.material / "key.pem", durability=durability, routes=routes)
+                         cert=site.material / "cert.pem", key=site.material / "key.pem", durability=durability,
+                         process=process, routes=routes)
     private(folder / "portcullis.toml", text)
 
 
@@ -82,8 +89,10 @@ class Portcullis:
 
     job = "full"
 
-    def __init__(self, binary, durability):
+    def __init__(self, binary, durability, process=""):
         self.name = "portcullis" if durability == "process" else f"portcullis-{durability}"
+        self.name += "-unconfined" if process else ""
+        self.process = process
         self.binary, self.durability = binary, durability
         self.cookie = None
 
@@ -100,7 +109,7 @@ class Portcullis:
     def start(self, site):
         """Starts, and signs in on the first start; the session outlives the process."""
         routes = ONE_ROUTE.format(host=material.APP, backend=site.backend)
-        write_config(site.folder, site, routes, self.durability)
+        write_config(site.folder, site, routes, self.durability, self.process)
         secret = None if self.cookie else self.prepare(site)
         begun = time.monotonic()
         program = Program([self.binary, "run"], site.cpus, site.folder / "log", site.folder)
