@@ -15,7 +15,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::group::{Group, Running};
 use super::h1::{Connection, Exchange};
-use super::meter::Meter;
+use super::meter::Uploading;
 use super::pool::Pools;
 use crate::base::Reason;
 use crate::message::watch::WAKE;
@@ -26,7 +26,7 @@ pub(super) struct Lease {
     pub(super) pools: Pools,
     pub(super) group: Arc<Group>,
     pub(super) running: Running,
-    pub(super) meter: Arc<Meter>,
+    pub(super) upload: Uploading,
 }
 
 impl Lease {
@@ -36,7 +36,6 @@ impl Lease {
             let place = (&*self.group, &**self.running.target());
             self.pools.put(place, connection, now);
         }
-        self.meter.end();
     }
 }
 
@@ -105,9 +104,8 @@ impl Download {
         self.source = Source::Ended;
         if let Some(lease) = self.lease.take() {
             if let Some(why) = why {
-                lease.meter.blame(why);
+                lease.upload.meter().blame(why);
             }
-            lease.meter.end();
         }
     }
 
@@ -212,7 +210,7 @@ impl HttpBody for Download {
         match polled {
             Some(Ok(frame)) => {
                 if let (Some(lease), Some(data)) = (&this.lease, frame.data_ref()) {
-                    lease.meter.add_down(data.len() as u64);
+                    lease.upload.meter().add_down(data.len() as u64);
                 }
                 if this.has_ended() {
                     this.settle();

@@ -73,24 +73,37 @@ impl Meter {
     }
 }
 
-/// Ends the upload unless the exchange got as far as an answer, which then ends it in its turn.
+/// An upload that ends with this, however the exchange came to its end: nothing of a request is carried any further than
+/// its answer is.
 #[derive(Debug)]
-pub(super) struct Unanswered<'a>(Option<&'a Meter>);
+pub(super) struct Uploading {
+    meter: Arc<Meter>,
+    goes_on: bool,
+}
 
-impl<'a> Unanswered<'a> {
-    pub(super) const fn new(meter: &'a Meter) -> Self {
-        Self(Some(meter))
+impl Uploading {
+    pub(super) fn new(meter: &Arc<Meter>) -> Self {
+        Self {
+            meter: Arc::clone(meter),
+            goes_on: false,
+        }
     }
 
-    pub(super) fn answered(mut self) {
-        self.0 = None;
+    pub(super) fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// The exchange becomes a stream, which ends in its own way.
+    pub(super) fn go_on(mut self) -> Arc<Meter> {
+        self.goes_on = true;
+        Arc::clone(&self.meter)
     }
 }
 
-impl Drop for Unanswered<'_> {
+impl Drop for Uploading {
     fn drop(&mut self) {
-        if let Some(meter) = self.0 {
-            meter.end();
+        if !self.goes_on {
+            self.meter.end();
         }
     }
 }

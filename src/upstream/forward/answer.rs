@@ -43,10 +43,12 @@ fn check_handshake(head: &AnswerHead, handshake: &Handshake) -> Result<(), &'sta
 pub(super) fn switching(head: AnswerHead, extended: bool) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
     let mut headers = head.headers;
-    headers.remove(header::TRAILER);
+    // RFC 9110 section 8.6: a switch of protocols has no length to tell.
+    for name in [header::TRAILER, header::CONTENT_LENGTH] {
+        headers.remove(name);
+    }
     if extended {
         headers.remove(header::SEC_WEBSOCKET_ACCEPT);
-        headers.remove(header::CONTENT_LENGTH);
     } else {
         *response.status_mut() = head.status;
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));

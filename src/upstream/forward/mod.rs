@@ -24,7 +24,7 @@ use super::body::{Download, Lease, Source};
 use super::error::{Error, ErrorKind};
 use super::group::{Group, Running, Target};
 use super::h1::{self, Connection, Exchange};
-use super::meter::{Meter, Unanswered, Upload, reason_of};
+use super::meter::{Meter, Upload, Uploading, reason_of};
 use super::pool::{Line, Pools};
 use super::request::{Upgrade, UpstreamRequest};
 use super::tunnel::Tunnel;
@@ -117,9 +117,8 @@ impl Pools {
             begun,
             connect: None,
         };
-        let unanswered = Unanswered::new(&meter);
+        let upload = Uploading::new(&meter);
         let (answer, running) = trip.run(body).await?;
-        unanswered.answered();
         let answered = Instant::now();
         let report = Report {
             target: Arc::clone(&running.target().label),
@@ -135,7 +134,7 @@ impl Pools {
                 pools: self.clone(),
                 group: trip.group,
                 running,
-                meter: Arc::clone(&meter),
+                upload,
             },
             report,
         };
@@ -171,7 +170,7 @@ impl Arrival {
         let body = match exchange.whole() {
             Some(whole) => {
                 let length = whole.size_hint().exact().unwrap_or_default();
-                self.lease.meter.add_down(length);
+                self.lease.upload.meter().add_down(length);
                 self.lease.settle(exchange.into_rested(), self.answered);
                 whole
             }
@@ -189,14 +188,16 @@ impl Arrival {
 
     fn switches(self, head: AnswerHead, exchange: Box<Exchange>, upgrade: Upgrade) -> Forwarded {
         let extended = upgrade.handshake.is_some();
-        let Lease { running, meter, .. } = self.lease;
+        let Lease {
+            running, upload, ..
+        } = self.lease;
         Forwarded {
             response: answer::switching(head, extended),
             report: self.report,
             tunnel: Some(Tunnel {
                 client: upgrade.client,
                 upstream: exchange.into_connection(),
-                meter,
+                meter: upload.go_on(),
                 ended: self.ended,
                 running,
                 keep: upgrade.keep,

@@ -242,6 +242,47 @@ async fn an_upload_ends_with_its_answer() {
 }
 
 #[tokio::test]
+async fn an_upload_over_http2_ends_with_its_answer_too() {
+    // Without content, with content that is read to its end, and with content that nobody takes any more.
+    for (content, read) in [("", true), ("pong", true), ("pong", false)] {
+        let pki = TestPki::new();
+        let tasks = Tasks::new();
+        // A server that neither reads the request nor gives it up.
+        let (keep, _kept) = tokio::sync::mpsc::unbounded_channel();
+        let address = serve(&tasks, &pki, H2, move |request| {
+            keep.send(request).unwrap();
+            async move {
+                Response::new(match content {
+                    "" => Body::Empty,
+                    content => Body::from(content),
+                })
+            }
+        })
+        .await;
+        let group = secure_group(&pki, address, H2);
+        let here = Arc::new(());
+        let upload = Body::wrap(Endless {
+            _held: Arc::clone(&here),
+        });
+        let pools = Pools::new(tasks);
+        let forwarded = send(&pools, post(&group, upload)).await.unwrap();
+        let body = forwarded.response.into_body();
+        if read {
+            assert_eq!(text(body).await.unwrap(), content);
+        } else {
+            drop(body);
+        }
+        let given_up = async {
+            while Arc::strong_count(&here) > 1 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let in_time = tokio::time::timeout(Duration::from_secs(10), given_up).await;
+        assert!(in_time.is_ok(), "{content:?} {read}");
+    }
+}
+
+#[tokio::test]
 async fn an_upstream_that_does_not_answer_in_time_is_given_up() {
     let tasks = Tasks::new();
     let upstream = Scripted::start(&tasks, vec![vec![Step::Hang]]).await;
