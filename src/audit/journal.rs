@@ -169,8 +169,12 @@ impl Journal {
         self.writes.fetch_add(1, Ordering::Relaxed);
         // Dying in here leaves a torn record, which recovery does not read, behind whole ones, which become
         // interrupted: none of their requests has left yet.
-        // What a failed write left is overwritten by the next, because `length` did not move.
-        target.file.write_all_at(&shard.buffer, target.length)?;
+        if let Err(why) = target.file.write_all_at(&shard.buffer, target.length) {
+            // The beginning of the turn may stand there in whole records. The next write, which goes to the same place,
+            // could end where one of them begins, and a refused request would look admitted.
+            target.file.set_len(target.length).ok();
+            return Err(why);
+        }
         let first = Place {
             file: target.number,
             record: target.records,
@@ -269,12 +273,14 @@ impl Journal {
         self.close_older_than(now, FILE_AGE);
         let mut aged = Vec::new();
         for (number, state) in &self.ledger.lock().files {
-            if state.closed.is_some() && now.since(state.created) >= CARRY_AGE {
-                aged.push((*number, state.path.clone()));
+            if let Some(records) = state.closed
+                && now.since(state.created) >= CARRY_AGE
+            {
+                aged.push((*number, records, state.path.clone()));
             }
         }
-        for (number, path) in aged {
-            self.carry(number, &path, now)?;
+        for (number, records, path) in aged {
+            self.carry((number, records), &path, now)?;
         }
         self.ledger.lock().sweep()
     }
@@ -304,9 +310,10 @@ impl Journal {
         }
     }
 
-    fn carry(&self, number: u64, path: &Path, now: Timestamp) -> io::Result<()> {
+    /// What stands behind the records of the file was refused, and stays where it is.
+    fn carry(&self, (number, records): (u64, u32), path: &Path, now: Timestamp) -> io::Result<()> {
         let bytes = std::fs::read(path)?;
-        for (record, payload) in (0_u32..).zip(payloads(&bytes)) {
+        for (record, payload) in (0..records).zip(payloads(&bytes)) {
             let old = Place {
                 file: number,
                 record,

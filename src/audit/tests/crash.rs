@@ -289,6 +289,32 @@ fn journal_files_of_long_requests_are_carried_over_and_go_away() {
 }
 
 #[test]
+fn what_a_failed_write_left_behind_the_last_record_is_never_carried() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = journal::Journal::open(folder.path().to_owned(), 0, false);
+    let (route, person) = (RouteName::new("billing"), PrincipalId::new("u-41"));
+    let begin = Timestamp::from_secs(1_000);
+    let mut admission = admission(1, &route, &person);
+    admission.received = begin;
+    let ticket = journal.gather(&admission);
+    let (place, _file) = journal.written(&ticket).unwrap();
+    let later = |secs| begin.plus(std::time::Duration::from_secs(secs));
+    journal.tidy(later(60)).unwrap();
+    let path = disk::list(folder.path()).unwrap().remove(0);
+    let mut bytes = std::fs::read(&path).unwrap();
+    // A whole record that nobody was let through for.
+    bytes.extend_from_within(16..);
+    std::fs::write(&path, bytes).unwrap();
+    journal.tidy(later(400)).unwrap();
+    let left = journal::leftovers(folder.path()).unwrap();
+    let ids: Vec<_> = left.admitted.iter().map(|admitted| admitted.id).collect();
+    assert_eq!(ids, [id(1)]);
+    journal.settle([place]).unwrap();
+    journal.finish().unwrap();
+    assert!(disk::list(folder.path()).unwrap().is_empty());
+}
+
+#[test]
 fn a_journal_of_another_version_is_kept_and_not_taken_for_empty() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join(format!("{:020}.admit", 1));
