@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::outgoing::Outgoing;
-use self::patience::{Patience, Permission};
+use self::patience::{Patience, Permission, is_over};
 use super::body::{Download, Lease, Source};
 use super::error::{Error, ErrorKind};
 use super::group::{Group, Running, Target};
@@ -118,6 +118,8 @@ impl Pools {
             connect: None,
         };
         let upload = Uploading::new(&meter);
+        let holds = trip.patience.look_for_session();
+        holds.map_err(|kind| failed(kind, None))?;
         let (answer, running) = trip.run(body).await?;
         let answered = Instant::now();
         let report = Report {
@@ -167,7 +169,12 @@ impl Arrival {
         if let (Extent::Foreign, Some(upgrade)) = (head.extent, upgrade) {
             return Ok(self.switches(head, exchange, upgrade));
         }
-        let body = match exchange.whole() {
+        // An answer whose session ended meanwhile is broken off by the body that watches for that.
+        let whole = match is_over(self.ended.as_ref()) {
+            false => exchange.whole(),
+            true => None,
+        };
+        let body = match whole {
             Some(whole) => {
                 let length = whole.size_hint().exact().unwrap_or_default();
                 self.lease.upload.meter().add_down(length);

@@ -26,6 +26,11 @@ pub(super) struct Patience<'a> {
     pub(super) permission: Permission<'a>,
 }
 
+/// The session behind the token has ended; there is none for the anonymous.
+pub(super) fn is_over(session: Option<&CancellationToken>) -> bool {
+    session.is_some_and(CancellationToken::is_cancelled)
+}
+
 impl Patience<'_> {
     /// Waits for `future` from now on, for `limit` unless the request's body still moves.
     pub(super) async fn wait<F: Future>(
@@ -53,11 +58,16 @@ impl Patience<'_> {
         }
     }
 
-    fn look(&mut self) -> Result<(), ErrorKind> {
-        let ended = self.ended.as_ref();
-        if ended.is_some_and(CancellationToken::is_cancelled) {
+    /// Whether the session is still there: a request that waited for the disk may come late.
+    pub(super) fn look_for_session(&self) -> Result<(), ErrorKind> {
+        if is_over(self.ended.as_ref()) {
             return Err(ErrorKind::Interrupted(Reason::SessionEnded));
         }
+        Ok(())
+    }
+
+    fn look(&mut self) -> Result<(), ErrorKind> {
+        self.look_for_session()?;
         (self.permission)().map_err(ErrorKind::Interrupted)
     }
 }

@@ -318,6 +318,41 @@ async fn a_body_that_stalls_or_outlives_its_session_is_ended() {
 }
 
 #[tokio::test]
+async fn a_request_whose_session_has_ended_is_not_sent() {
+    let tasks = Tasks::new();
+    let upstream = Scripted::start(&tasks, vec![vec![Step::Send(HELLO)]]).await;
+    let group = Arc::new(group(vec![upstream.target()]));
+    let mut request = get(&group);
+    let session = CancellationToken::new();
+    session.cancel();
+    request.ended = Some(session);
+    let refused = send(&Pools::new(tasks), request).await.unwrap_err();
+    assert_eq!(refused.reason(), Reason::SessionEnded);
+    assert!(upstream.heads().is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_in_one_piece_is_kept_back_when_its_session_ends_meanwhile() {
+    for protocols in [H1, H2] {
+        let pki = TestPki::new();
+        let tasks = Tasks::new();
+        let session = CancellationToken::new();
+        let ending = session.clone();
+        let address = serve(&tasks, &pki, protocols, move |_request| {
+            ending.cancel();
+            async { Response::new(Body::from("for whom?")) }
+        })
+        .await;
+        let group = secure_group(&pki, address, protocols);
+        let mut request = get(&group);
+        request.ended = Some(session);
+        let forwarded = send(&Pools::new(tasks), request).await.unwrap();
+        let ended = text(forwarded.response.into_body()).await;
+        assert!(matches!(ended, Err(BodyError::Cancelled)), "{protocols:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_body_is_streamed_and_its_failure_is_the_clients() {
     let tasks = Tasks::new();
     let upstream = Scripted::start(&tasks, vec![vec![Step::Send(HELLO)]]).await;
