@@ -102,10 +102,10 @@ impl Download {
     /// The exchange did not end in order; `why` is what the upstream's bytes do not tell.
     fn give_up(&mut self, why: Option<Reason>) {
         self.source = Source::Ended;
-        if let Some(lease) = self.lease.take() {
-            if let Some(why) = why {
-                lease.upload.meter().blame(why);
-            }
+        // The upload ends with the lease.
+        let lease = self.lease.take();
+        if let (Some(lease), Some(why)) = (&lease, why) {
+            lease.upload.meter().blame(why);
         }
     }
 
