@@ -1,6 +1,5 @@
 //! A running Portcullis with its own folder, ports, certificate authority and people.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -9,6 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -130,13 +130,22 @@ impl Plan {
     }
 }
 
-/// A port that nobody listens on and that no other caller of this process was given.
+/// A port that nobody listens on and that no other caller of this process was given, nor the one after it, which a demo
+/// takes as well.
+///
+/// It lies below those that the system gives to outgoing connections: one of the thousands that other tests open could
+/// take it before whoever it was meant for listens.
 pub(crate) fn free_port() -> u16 {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    const FIRST: u16 = 10_240;
+    const PAIRS: u16 = 10_240;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Two runs at once begin at places of their own.
+    let begin = std::process::id().wrapping_mul(997);
     loop {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        if GIVEN.lock().insert(port) {
+        let pair = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % u32::from(PAIRS);
+        let port = FIRST + 2 * u16::try_from(pair).unwrap();
+        let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if free(port) && free(port + 1) {
             return port;
         }
     }
