@@ -23,7 +23,6 @@ mod pattern;
 pub(crate) mod permit;
 pub(crate) mod policies;
 pub(crate) mod reads;
-mod recent;
 pub(crate) mod request;
 pub(crate) mod routes;
 pub(crate) mod rule;

@@ -11,21 +11,21 @@ use cedar_policy::{Authorizer, Entities, EntityUid, RestrictedExpression};
 use jiff::tz::TimeZone;
 
 use crate::base::PolicyId;
+use crate::base::recent::Recent;
 use crate::config::{Problems, Source};
 
 use super::entities::Known;
 use super::groups::Groups;
 use super::memory::Remembered;
-use super::recent::Recent;
 use super::routes::{self, RouteFacts};
 use super::rule::Rule;
 use super::slices::Slices;
 use super::study::Index;
 use super::{lint, load};
 
-/// Decisions kept, over all callers and routes. An entry is about 200 bytes.
+/// Decisions that a worker keeps, over all callers and routes. An entry is about 200 bytes.
 const REMEMBERED: usize = 65_536;
-/// Callers whose entities are kept.
+/// Callers whose entities a worker keeps.
 const CALLERS: usize = 16_384;
 /// Callers joined with a target and an action. An entry is about 1 KiB, more for callers in many groups.
 const ENTITIES: usize = 4_096;

@@ -9,6 +9,7 @@ pub(crate) mod ids;
 pub(crate) mod lane;
 pub(crate) mod peer;
 pub(crate) mod reason;
+pub(crate) mod recent;
 pub(crate) mod secret;
 pub(crate) mod time;
 

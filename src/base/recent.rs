@@ -1,92 +1,92 @@
-//! A bounded table that keeps what was used lately.
+//! A bounded table that keeps what was used lately, for every thread its own.
 //!
 //! Two generations: when the young one is full it becomes the old one, and the old one is dropped whole. So nothing
-//! ever scans, and an entry that is not asked for leaves after at most two turns.
+//! ever scans, and an entry that is not asked for leaves after at most two turns. No thread sees or waits for what
+//! another keeps, so a value has to say by itself whether it still holds.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash};
+use std::borrow::Borrow;
+use std::hash::Hash;
 
-use foldhash::fast::RandomState;
-use parking_lot::Mutex;
+use foldhash::HashMap;
 
-const SHARDS: usize = 16;
+use super::lane::{self, Lanes};
 
-/// At most `capacity` entries, spread over locks that are held for one look-up each.
+/// At most `capacity` entries per thread.
 #[derive(Debug)]
 pub(crate) struct Recent<K, V> {
-    shards: Vec<Mutex<Generations<K, V>>>,
-    hasher: RandomState,
-    /// Entries per generation of one shard.
+    lanes: Lanes<Generations<K, V>>,
+    /// Entries per generation of one thread.
     room: usize,
 }
 
 #[derive(Debug)]
 struct Generations<K, V> {
-    young: HashMap<K, V, RandomState>,
-    old: HashMap<K, V, RandomState>,
+    young: HashMap<K, V>,
+    old: HashMap<K, V>,
 }
 
-impl<K: Hash + Eq + Clone, V: Clone> Recent<K, V> {
+impl<K: Hash + Eq + Clone, V> Recent<K, V> {
     pub(crate) fn new(capacity: usize) -> Self {
-        let hasher = RandomState::default();
-        let shards = (0..SHARDS)
-            .map(|_| {
-                Mutex::new(Generations {
-                    young: HashMap::with_hasher(hasher.clone()),
-                    old: HashMap::with_hasher(hasher.clone()),
-                })
-            })
-            .collect();
         Self {
-            shards,
-            hasher,
-            room: (capacity / SHARDS / 2).max(1),
+            lanes: Lanes::default(),
+            room: (capacity / 2).max(1),
         }
     }
 
-    pub(crate) fn find<Q>(&self, key: &Q) -> Option<V>
+    /// What `look` makes of the value that this thread keeps for `key`.
+    pub(crate) fn with<Q, R>(&self, key: &Q, look: impl FnOnce(&V) -> R) -> Option<R>
     where
-        K: std::borrow::Borrow<Q>,
+        K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let mut shard = self.shard(key)?.lock();
-        if let Some(value) = shard.young.get(key) {
-            return Some(value.clone());
+        let mut lane = self.lanes.at(lane::own()).lock();
+        if let Some(value) = lane.young.get(key) {
+            return Some(look(value));
         }
-        let value = shard.old.remove(key)?;
-        shard.keep(key.to_owned(), value.clone(), self.room);
-        Some(value)
+        let value = lane.old.remove(key)?;
+        let seen = look(&value);
+        lane.keep(key.to_owned(), value, self.room);
+        Some(seen)
+    }
+
+    /// A copy of the value that this thread keeps for `key`.
+    pub(crate) fn find<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        V: Clone,
+    {
+        self.with(key, V::clone)
     }
 
     pub(crate) fn insert(&self, key: K, value: V) {
-        if let Some(shard) = self.shard(&key) {
-            shard.lock().keep(key, value, self.room);
-        }
+        let mut lane = self.lanes.at(lane::own()).lock();
+        lane.keep(key, value, self.room);
     }
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        let sizes = self.shards.iter().map(|shard| {
-            let shard = shard.lock();
-            shard.young.len() + shard.old.len()
+        let sizes = self.lanes.iter().map(|lane| {
+            let lane = lane.lock();
+            lane.young.len() + lane.old.len()
         });
         sizes.sum()
     }
+}
 
-    fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> Option<&Mutex<Generations<K, V>>> {
-        // The high bits, because the tables inside use the low ones.
-        let place = usize::try_from(self.hasher.hash_one(key) >> 60).unwrap_or_default();
-        self.shards.get(place % SHARDS)
+impl<K, V> Default for Generations<K, V> {
+    fn default() -> Self {
+        Self {
+            young: HashMap::default(),
+            old: HashMap::default(),
+        }
     }
 }
 
 impl<K: Hash + Eq, V> Generations<K, V> {
     fn keep(&mut self, key: K, value: V, room: usize) {
         if self.young.len() >= room && !self.young.contains_key(&key) {
-            self.old = std::mem::replace(
-                &mut self.young,
-                HashMap::with_hasher(self.old.hasher().clone()),
-            );
+            self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(key, value);
     }
@@ -114,5 +114,20 @@ mod tests {
             assert_eq!(recent.find(&7), Some(7));
         }
         assert_eq!(recent.find(&100), None);
+    }
+
+    #[test]
+    fn a_thread_sees_only_its_own() {
+        let recent: Recent<u64, u64> = Recent::new(320);
+        recent.insert(7, 7);
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                let before = recent.find(&7);
+                recent.insert(7, 8);
+                (before, recent.find(&7))
+            });
+            assert_eq!(other.join().unwrap(), (None, Some(8)));
+        });
+        assert_eq!(recent.find(&7), Some(7));
     }
 }

@@ -7,19 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use dashmap::DashMap;
-use foldhash::fast::RandomState;
 use http::HeaderValue;
 use serde::Serialize;
 
 use crate::authn::Principal;
+use crate::base::recent::Recent;
 use crate::base::{SessionId, Timestamp};
 use crate::keys::{KeyError, TokenSigner, TokenType};
 use crate::plan::Plan;
 use crate::route::Route;
 
-/// Assertions remembered at once; beyond, old ones are forgotten and signed anew when asked for.
-const MOST: usize = 100_000;
+/// Assertions that a worker remembers; what leaves is signed anew when asked for. One is about 1 KiB.
+const MOST: usize = 16_384;
 
 /// The assertion's claims (RFC 7519 section 4.1, and OpenID Connect's names where they exist).
 #[derive(Debug, Serialize)]
@@ -40,7 +39,7 @@ struct Claims<'a> {
     auth_time: i64,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Remembered {
     value: HeaderValue,
     generation: u64,
@@ -48,18 +47,18 @@ struct Remembered {
     principal: std::sync::Weak<Principal>,
 }
 
-/// Signs and remembers assertions; shared by all workers.
+/// Signs assertions; each worker remembers those that it sent.
 #[derive(Debug)]
 pub(crate) struct Assertions {
     signer: ArcSwap<TokenSigner>,
-    remembered: DashMap<(SessionId, usize), Remembered, RandomState>,
+    remembered: Recent<(SessionId, usize), Remembered>,
 }
 
 impl Assertions {
     pub(crate) fn new(signer: TokenSigner) -> Self {
         Self {
             signer: ArcSwap::from_pointee(signer),
-            remembered: DashMap::default(),
+            remembered: Recent::new(MOST),
         }
     }
 
@@ -83,28 +82,24 @@ impl Assertions {
         now: Timestamp,
     ) -> Result<HeaderValue, KeyError> {
         let key = (principal.session.id.clone(), route.index);
-        if let Some(found) = self.remembered.get(&key)
-            && found.until > now
-            && found.generation == plan.generation
-            && std::ptr::eq(found.principal.as_ptr(), Arc::as_ptr(principal))
-        {
-            return Ok(found.value.clone());
+        let kept = self.remembered.with(&key, |held| {
+            let stands = held.until > now
+                && held.generation == plan.generation
+                && std::ptr::eq(held.principal.as_ptr(), Arc::as_ptr(principal));
+            stands.then(|| held.value.clone())
+        });
+        if let Some(Some(value)) = kept {
+            return Ok(value);
         }
         let life = plan.config.auth.assertion_life;
         let value = self.sign(principal, route, &plan.portal_origin(), (now, life))?;
-        if self.remembered.len() >= MOST {
-            self.remembered.retain(|_, held| held.until > now);
-        }
-        if self.remembered.len() < MOST {
-            let until = now.plus(life / 2);
-            let held = Remembered {
-                value: value.clone(),
-                generation: plan.generation,
-                until,
-                principal: Arc::downgrade(principal),
-            };
-            self.remembered.insert(key, held);
-        }
+        let held = Remembered {
+            value: value.clone(),
+            generation: plan.generation,
+            until: now.plus(life / 2),
+            principal: Arc::downgrade(principal),
+        };
+        self.remembered.insert(key, held);
         Ok(value)
     }
 
@@ -148,10 +143,5 @@ impl Assertions {
     /// Signs with `signer` from now on; what was signed before stays remembered and valid.
     pub(crate) fn replace_signer(&self, signer: TokenSigner) {
         self.signer.store(Arc::new(signer));
-    }
-
-    /// Forgets what has run out; wants to be called about once a minute.
-    pub(crate) fn sweep(&self, now: Timestamp) {
-        self.remembered.retain(|_, held| held.until > now);
     }
 }

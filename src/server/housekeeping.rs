@@ -195,11 +195,10 @@ async fn keep_sessions(core: &Core) {
     }
 }
 
-/// Forgets counters and assertions that have run out.
+/// Forgets counters that have run out.
 async fn sweep(house: House) {
     while every(&house, SWEEP).await {
         house.core.plan.load().limits.sweep();
-        house.core.assertions.sweep(house.core.ledger.clock.now());
     }
 }
 

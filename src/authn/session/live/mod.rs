@@ -1,7 +1,8 @@
 //! The sessions that count at this moment, in memory, found by the hash of a cookie.
 //!
-//! A look-up takes one shared lock of one shard and allocates nothing. Everything that changes which sessions exist
-//! passes through one mutex, so a session that has ended can never be given another cookie. Writing to the store is
+//! A worker finds again what it found before without meeting another; a cookie that is new to it takes one shared lock
+//! of one shard. Nothing is allocated. Everything that changes which sessions exist passes through one mutex, so a
+//! session that has ended can never be given another cookie. Writing to the store is
 //! the caller's work; this file forgets everything when the process ends.
 
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ use parking_lot::Mutex;
 
 use super::rules::SessionRules;
 use crate::authn::{BadCredential, Principal};
+use crate::base::recent::Recent;
 use crate::base::{Host, PrincipalId, SessionId, Timestamp};
 use crate::store::{Hash, WhichSessions};
 
@@ -93,6 +95,24 @@ impl Live {
 struct Reference {
     host: Host,
     live: Arc<Live>,
+    /// Set when it leaves the table, for the workers that keep it.
+    withdrawn: AtomicBool,
+}
+
+impl Reference {
+    fn open(
+        &self,
+        host: &Host,
+        rules: &SessionRules,
+        now: Timestamp,
+    ) -> Result<Arc<Principal>, BadCredential> {
+        if self.host != *host {
+            return Err(BadCredential::Unknown);
+        }
+        self.live.judge(rules, now)?;
+        self.live.see(now);
+        Ok(self.live.principal())
+    }
 }
 
 /// The key is a SHA-256 of 256 random bits: its first eight bytes are as good as any hash of it.
@@ -126,11 +146,25 @@ struct Index {
     by_owner: HashMap<PrincipalId, Vec<SessionId>>,
 }
 
+/// Cookies that a worker keeps. One whose session nobody ends or uses holds its memory until others take its place.
+const KEPT: usize = 16_384;
+
 /// All live sessions of this process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct LiveSessions {
-    by_cookie: DashMap<Hash, Reference, BuildHasherDefault<Prefix>>,
+    by_cookie: DashMap<Hash, Arc<Reference>, BuildHasherDefault<Prefix>>,
+    recent: Recent<Hash, Arc<Reference>>,
     index: Mutex<Index>,
+}
+
+impl Default for LiveSessions {
+    fn default() -> Self {
+        Self {
+            by_cookie: DashMap::default(),
+            recent: Recent::new(KEPT),
+            index: Mutex::default(),
+        }
+    }
 }
 
 impl LiveSessions {
@@ -142,13 +176,20 @@ impl LiveSessions {
         rules: &SessionRules,
         now: Timestamp,
     ) -> Result<Arc<Principal>, BadCredential> {
-        let reference = self.by_cookie.get(cookie).ok_or(BadCredential::Unknown)?;
-        if reference.host != *host {
-            return Err(BadCredential::Unknown);
+        let kept = self.recent.with(cookie, |reference| {
+            let stands = !reference.withdrawn.load(Ordering::Acquire);
+            stands.then(|| reference.open(host, rules, now))
+        });
+        if let Some(Some(found)) = kept {
+            return found;
         }
-        reference.live.judge(rules, now)?;
-        reference.live.see(now);
-        Ok(reference.live.principal.load_full())
+        let reference = match self.by_cookie.get(cookie) {
+            Some(reference) => Arc::clone(&reference),
+            None => return Err(BadCredential::Unknown),
+        };
+        let found = reference.open(host, rules, now);
+        self.recent.insert(*cookie, reference);
+        found
     }
 
     /// Adds a session with its cookies.
@@ -182,7 +223,7 @@ impl LiveSessions {
         entry.cookies.retain(|(other, old)| {
             let stays = other != host;
             if !stays {
-                self.by_cookie.remove(old);
+                self.withdraw(old);
             }
             stays
         });
@@ -195,8 +236,15 @@ impl LiveSessions {
         let reference = Reference {
             host: host.clone(),
             live: Arc::clone(live),
+            withdrawn: AtomicBool::new(false),
         };
-        self.by_cookie.insert(cookie, reference);
+        self.by_cookie.insert(cookie, Arc::new(reference));
+    }
+
+    fn withdraw(&self, cookie: &Hash) {
+        if let Some((_cookie, reference)) = self.by_cookie.remove(cookie) {
+            reference.withdrawn.store(true, Ordering::Release);
+        }
     }
 
     /// Ends sessions: from here on their cookies open nothing and their streams are told to stop.
@@ -221,7 +269,7 @@ impl LiveSessions {
         let entry = index.sessions.remove(id)?;
         entry.live.ended.store(true, Ordering::Release);
         for (_host, cookie) in &entry.cookies {
-            self.by_cookie.remove(cookie);
+            self.withdraw(cookie);
         }
         if let Some(all) = index.by_owner.get_mut(&entry.live.owner) {
             all.retain(|other| other != id);

@@ -1,7 +1,7 @@
 //! What a cookie opens, and what ends with a session.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -153,6 +153,35 @@ fn an_ended_session_gets_no_further_cookie() {
         hash("late")
     ));
     assert!(find(&sessions, "late", "app.example.com", 1).is_err());
+}
+
+#[test]
+fn what_a_worker_found_before_opens_nothing_once_it_has_ended_or_was_replaced() {
+    let sessions = with_one();
+    let portal = host("login.example.com");
+    let second = (portal.clone(), hash("second"));
+    sessions.insert(live("u-2", "s-2"), vec![second]);
+    let (found, changed) = (Barrier::new(3), Barrier::new(3));
+    std::thread::scope(|scope| {
+        for _worker in 0..2 {
+            scope.spawn(|| {
+                for cookie in ["portal", "second"] {
+                    assert!(find(&sessions, cookie, "login.example.com", 1).is_ok());
+                }
+                found.wait();
+                changed.wait();
+                for cookie in ["portal", "second"] {
+                    let refused = find(&sessions, cookie, "login.example.com", 2);
+                    assert_eq!(refused.unwrap_err(), BadCredential::Unknown);
+                }
+                assert!(find(&sessions, "third", "login.example.com", 2).is_ok());
+            });
+        }
+        found.wait();
+        sessions.end(&WhichSessions::One(SessionId::new("s-1")));
+        assert!(sessions.put_cookie(&SessionId::new("s-2"), &portal, hash("third")));
+        changed.wait();
+    });
 }
 
 #[test]
