@@ -20,8 +20,8 @@ use tokio_rustls::TlsConnector;
 pub(crate) use stream::Stream;
 
 use crate::base::Host;
-use crate::tls::UpstreamTls;
 use crate::tls::client::Offer;
+use crate::tls::{ReadAhead, UpstreamTls};
 
 /// The least time that one of several addresses is given before the next is tried.
 const ADDRESS_TIME: Duration = Duration::from_millis(500);
@@ -111,7 +111,7 @@ pub(crate) async fn connect(
         });
     };
     let connector = TlsConnector::from(tls.config(offer));
-    let stream = timeout_at(deadline, connector.connect(name, tcp))
+    let stream = timeout_at(deadline, connector.connect(name, ReadAhead::new(tcp)))
         .await
         .map_err(|_elapsed| DialError::Timeout)?
         .map_err(tls_error)?;

@@ -27,6 +27,9 @@ const LONG_TERM: Duration = Duration::from_hours(24);
 /// Ended sessions and used links stay this long, so that people can be told about them.
 const KEPT: Duration = Duration::from_hours(30 * 24);
 const SAMPLE: Duration = Duration::from_secs(1);
+/// How soon the memory of a burst goes back to the system, and a piece too large for the allocator to keep.
+const LET_GO: Duration = Duration::from_millis(250);
+const LARGE: usize = 1 << 20;
 
 /// What housekeeping needs.
 #[derive(Debug, Clone)]
@@ -60,6 +63,7 @@ pub(super) async fn control(
     tasks.spawn("sweep", sweep(house.clone()));
     tasks.spawn("long-term", long_term(house.clone()));
     tasks.spawn("sample", sample(house.clone()));
+    tasks.spawn("let-go", let_go(house.clone()));
     let watch = Arc::clone(house.tls.certificates())
         .watch(house.core.ledger.clock, tasks.draining().clone());
     tasks.spawn("certificates", watch);
@@ -199,6 +203,14 @@ async fn keep_sessions(core: &Core) {
 async fn sweep(house: House) {
     while every(&house, SWEEP).await {
         house.core.plan.load().limits.sweep();
+    }
+}
+
+/// Has the allocator return what it no longer needs. It looks whenever a piece is freed that it does not keep for the
+/// next one, so a process without work would hold the memory of its last burst for ever.
+async fn let_go(house: House) {
+    while every(&house, LET_GO).await {
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE)));
     }
 }
 

@@ -8,19 +8,20 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
+
+use crate::tls::ReadAhead;
 
 /// A connection after its handshake.
 #[derive(Debug)]
 pub(super) struct Secured {
-    tls: TlsStream<TcpStream>,
+    tls: TlsStream<ReadAhead>,
     /// Came behind bytes that had to be given first.
     later: Option<io::Error>,
 }
 
 impl Secured {
-    pub(super) const fn new(tls: TlsStream<TcpStream>) -> Self {
+    pub(super) const fn new(tls: TlsStream<ReadAhead>) -> Self {
         Self { tls, later: None }
     }
 

@@ -3,6 +3,7 @@
 //! No other module names a cipher suite, a key-exchange group or a certificate. There is one provider, aws-lc-rs.
 //! This module never opens a socket, and never turns verification of an upstream's certificate off.
 
+pub(crate) mod ahead;
 pub(crate) mod certificates;
 pub(crate) mod challenge;
 pub(crate) mod client;
@@ -23,6 +24,7 @@ use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::{CipherSuite, SupportedCipherSuite};
 
+pub(crate) use ahead::ReadAhead;
 pub(crate) use certificates::Certificates;
 pub(crate) use challenge::Challenges;
 pub(crate) use client::UpstreamTls;

@@ -12,8 +12,8 @@ use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use super::End;
 use crate::base::{Host, TlsFacts};
-use crate::tls;
 use crate::tls::challenge;
+use crate::tls::{self, ReadAhead};
 
 /// TLS record: fatal alert `unrecognized_name` (RFC 6066 section 3), before any key exists.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
@@ -26,8 +26,8 @@ pub(super) async fn handshake(
     socket: TcpStream,
     tls: &tls::Server,
     knows: impl Fn(&Host) -> bool,
-) -> Result<(TlsStream<TcpStream>, TlsFacts), End> {
-    let mut start = LazyConfigAcceptor::new(Acceptor::default(), socket)
+) -> Result<(TlsStream<ReadAhead>, TlsFacts), End> {
+    let mut start = LazyConfigAcceptor::new(Acceptor::default(), ReadAhead::new(socket))
         .await
         .map_err(End::Handshake)?;
     if challenge::asks(&start.client_hello()) {
@@ -61,14 +61,14 @@ pub(super) async fn handshake(
 }
 
 /// Best effort: the connection ends either way.
-async fn alert(socket: &mut TcpStream, record: &[u8]) {
+async fn alert(socket: &mut ReadAhead, record: &[u8]) {
     if let Err(error) = socket.write_all(record).await {
         tracing::debug!(%error, "a connection was gone before the alert");
     }
 }
 
 /// Completes the handshake of TLS-ALPN-01 for a name that is being proved, and ends it (RFC 8737 section 3).
-async fn prove(mut start: StartHandshake<TcpStream>, tls: &tls::Server) -> End {
+async fn prove(mut start: StartHandshake<ReadAhead>, tls: &tls::Server) -> End {
     let hello = start.client_hello();
     let host = hello
         .server_name()

@@ -35,7 +35,7 @@ use crate::tasks::Tasks;
 /// How long an idle connection that was told to end may take to do so.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How soon an HTTP/1.1 connection without requests gives back what only a request needs.
-const QUIET: Duration = Duration::from_millis(250);
+const QUIET: Duration = Duration::from_millis(100);
 /// What one stream or connection may have under way unread (RFC 9113 section 5.2).
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
