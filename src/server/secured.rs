@@ -25,9 +25,10 @@ impl Secured {
         Self { tls, later: None }
     }
 
-    /// Nothing is left to be given that has been decrypted already.
+    /// Nothing is left to be given that has been read already.
     fn is_drained(&self) -> bool {
-        self.tls.get_ref().1.wants_read()
+        let (socket, library) = self.tls.get_ref();
+        library.wants_read() && socket.is_drained()
     }
 
     /// Gives what the library has; `false` at the end.
