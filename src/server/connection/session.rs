@@ -36,6 +36,8 @@ use crate::tasks::Tasks;
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How soon an HTTP/1.1 connection without requests gives back what only a request needs.
 const QUIET: Duration = Duration::from_millis(100);
+/// What an HTTP/1.1 connection may hold of an answer that its client does not take, or of an upload.
+const HELD: usize = 64 * 1024;
 /// What one stream or connection may have under way unread (RFC 9113 section 5.2).
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
@@ -99,10 +101,12 @@ impl Session<'_> {
 
     fn http1_builder(&self) -> http1::Builder {
         let mut builder = http1::Builder::new();
+        // One more than the guard admits: refusals are the guard's, and carry our headers.
+        let head = self.rules.header_bytes.saturating_add(1);
         builder
             .header_read_timeout(None)
-            // One more than the guard admits: refusals are the guard's, and carry our headers.
-            .max_header_size(self.rules.header_bytes.saturating_add(1));
+            .max_header_size(head)
+            .max_buf_size(HELD.max(head));
         // hyper's own default; naming it would cost an allocation per request.
         if self.rules.header_count != 100 {
             builder.max_headers(self.rules.header_count);
