@@ -63,7 +63,7 @@ pub(crate) use types::{Colour, HostPattern, Profile, Protocols, Subject, Target,
 pub(crate) use units::{show_duration, size};
 pub(crate) use upstream::{Balance, Upstream};
 
-use crate::base::RouteName;
+use crate::base::{MAIN_LISTENER, RouteName};
 use table::{Table as _, table};
 
 /// The whole configuration: defaults applied, references between tables checked.
@@ -105,6 +105,27 @@ impl Config {
     pub(crate) fn ignores_case(&self, route: &Route) -> bool {
         let upstream = self.upstreams.get(&route.upstream.value);
         upstream.is_some_and(|upstream| upstream.case_insensitive)
+    }
+
+    /// The listeners that serve `route`: those it names, or the main one, and those with one of its labels.
+    pub(crate) fn listeners_of(&self, route: &Route) -> Vec<String> {
+        let named: Vec<_> = route
+            .listeners
+            .iter()
+            .map(|name| name.value.clone())
+            .collect();
+        let main = named.is_empty().then(|| MAIN_LISTENER.to_owned());
+        let by_label = self.listeners.values().filter(|one| {
+            let mut shared = one.labels.iter();
+            shared.any(|label| {
+                route
+                    .labels
+                    .iter()
+                    .any(|own| own.as_str() == label.as_str())
+            })
+        });
+        let by_label = by_label.map(|one| one.name.clone());
+        named.into_iter().chain(main).chain(by_label).collect()
     }
 
     /// The TCP ports that are connected to, each with the place that names it: of upstreams, and of the authority that

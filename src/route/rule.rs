@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use crate::base::{MAIN_LISTENER, Origin, RouteName};
+use crate::base::{Origin, RouteName};
 use crate::config::{self, AuditPath, AuditQuery, Explain, HostPattern};
 use crate::message::body::Bound;
 use crate::message::response::ResponseRules;
@@ -115,23 +115,9 @@ impl Route {
         }
     }
 
-    /// Adds the listeners that serve it: those it names, or the main one, and those with one of its labels.
-    pub(super) fn on(mut self, written: &config::Route, listeners: &[&config::Listener]) -> Self {
-        self.listeners = written
-            .listeners
-            .iter()
-            .map(|name| name.value.clone())
-            .collect();
-        if self.listeners.is_empty() {
-            self.listeners.push(MAIN_LISTENER.to_owned());
-        }
-        let labels: Vec<&str> = written.labels.iter().map(|label| label.as_str()).collect();
-        let by_label = listeners.iter().filter(|one| {
-            one.labels
-                .iter()
-                .any(|label| labels.contains(&label.as_str()))
-        });
-        self.listeners.extend(by_label.map(|one| one.name.clone()));
+    /// Names the listeners that serve it.
+    pub(super) fn on(mut self, listeners: Vec<String>) -> Self {
+        self.listeners = listeners;
         self
     }
 

@@ -205,7 +205,9 @@ impl Finding {
                 "request a certificate with an ECDSA P-384 key, or RSA of 4096 bits"
             }
             Self::NameUnused { .. } => "correct the host of the route, or drop the certificate",
-            Self::HostUncovered(_) => "add a certificate that names this host",
+            Self::HostUncovered(_) => {
+                "add a certificate that names this host, to [tls] or to every listener that serves it"
+            }
             Self::ChainBroken { .. } => {
                 "put the leaf first, then each certificate that signed the one before"
             }

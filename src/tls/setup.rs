@@ -7,7 +7,7 @@ use super::Shelf;
 use super::certificates::{Own, Source, Wanted};
 use super::internal_ca::InternalCa;
 use super::lint::{Finding, Name};
-use crate::base::Timestamp;
+use crate::base::{MAIN_LISTENER, Timestamp};
 use crate::config::{self, CertificateFile, Config, HostPattern, Problems};
 
 /// The folder of the internal authority below the data folder.
@@ -57,6 +57,7 @@ impl Wanted {
             shelf,
             profile: config.tls.profile.value,
             hosts: hosts(config),
+            served: served(config),
             recheck: config.tls.recheck,
         }
     }
@@ -93,15 +94,32 @@ pub(crate) fn hosts(config: &Config) -> Vec<Name> {
     let portal = Name::Exact(config.server.portal.value.host.clone());
     let mut hosts = vec![portal];
     for route in config.routes.values() {
-        let name = match &route.host.value {
-            HostPattern::Exact(host) => Name::Exact(host.clone()),
-            HostPattern::Wildcard(suffix) => Name::Wildcard(suffix.clone()),
-        };
+        let name = name_of(route);
         if !hosts.contains(&name) {
             hosts.push(name);
         }
     }
     hosts
+}
+
+/// The same, with each listener that serves it.
+fn served(config: &Config) -> Vec<(Name, Arc<str>)> {
+    let portal = Name::Exact(config.server.portal.value.host.clone());
+    let with_portal = config.listeners.values().filter(|one| one.portal);
+    let doors = std::iter::once(MAIN_LISTENER).chain(with_portal.map(|one| one.name.as_str()));
+    let of_portal = doors.map(|door| (portal.clone(), door.into()));
+    let of_routes = config.routes.values().flat_map(|route| {
+        let doors = config.listeners_of(route).into_iter();
+        doors.map(|door| (name_of(route), door.into()))
+    });
+    of_portal.chain(of_routes).collect()
+}
+
+fn name_of(route: &config::Route) -> Name {
+    match &route.host.value {
+        HostPattern::Exact(host) => Name::Exact(host.clone()),
+        HostPattern::Wildcard(suffix) => Name::Wildcard(suffix.clone()),
+    }
 }
 
 /// Adds each finding to `problems`, at the place in the file that it concerns.

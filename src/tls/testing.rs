@@ -49,6 +49,7 @@ impl TestPki {
             shelf: Arc::default(),
             profile,
             hosts: hosts.iter().map(|host| name(host)).collect(),
+            served: Vec::new(),
             recheck: Duration::from_secs(1),
         }
     }

@@ -50,7 +50,6 @@ impl RouteTable {
             },
             ignores_case: false,
         };
-        let listeners: Vec<_> = config.listeners.values().collect();
         let mut table = Self::default();
         for written in config.routes.values() {
             let general = General {
@@ -58,7 +57,7 @@ impl RouteTable {
                 ..general
             };
             let route = Route::compile(table.routes.len(), written, general);
-            let route = Arc::new(route.on(written, &listeners));
+            let route = Arc::new(route.on(config.listeners_of(written)));
             if let Some(first) = table.insert(&route) {
                 problems
                     .error("PC1401")

@@ -50,6 +50,8 @@ pub(crate) struct Wanted {
     pub(crate) profile: Profile,
     /// Every host that a route or the portal uses; a wildcard route counts as [`Name::Wildcard`].
     pub(crate) hosts: Vec<Name>,
+    /// Which of them each listener serves.
+    pub(crate) served: Vec<(Name, Arc<str>)>,
     /// How often [`Certificates::watch`] looks at the files.
     pub(crate) recheck: Duration,
 }
@@ -298,7 +300,7 @@ impl Table {
             table.take_own(own, wanted, now, &mut findings);
         }
         if !matches!(wanted.source, Source::Acme { .. }) {
-            table.note_uncovered(&wanted.hosts, &mut findings);
+            table.note_uncovered(&wanted.served, &mut findings);
         }
         if findings.iter().any(Finding::is_error) {
             return Err(Rejected(findings));
@@ -391,11 +393,20 @@ impl Table {
         missing.cloned().collect()
     }
 
-    fn note_uncovered(&self, hosts: &[Name], findings: &mut Vec<Finding>) {
-        let own = |name: &Name| self.own.values().any(|names| names.has(name));
-        let missing = self.missing(hosts).into_iter().filter(|name| !own(name));
-        findings.extend(missing.map(|name| match name {
-            Name::Exact(host) | Name::Wildcard(host) => Finding::HostUncovered(host),
+    /// A listener has nothing to show for a host that neither its own certificates nor those for all carry.
+    fn note_uncovered(&self, served: &[(Name, Arc<str>)], findings: &mut Vec<Finding>) {
+        let covered = |name: &Name, listener: &Arc<str>| {
+            let own = self.own.get(listener);
+            self.all.has(name) || own.is_some_and(|own| own.has(name))
+        };
+        let mut uncovered: Vec<&Name> = Vec::new();
+        for (name, listener) in served {
+            if !covered(name, listener) && !uncovered.contains(&name) {
+                uncovered.push(name);
+            }
+        }
+        findings.extend(uncovered.into_iter().map(|name| match name {
+            Name::Exact(host) | Name::Wildcard(host) => Finding::HostUncovered(host.clone()),
         }));
     }
 }

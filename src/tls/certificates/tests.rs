@@ -8,7 +8,7 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-use super::{Certificates, Rejected, Source, Wanted};
+use super::{Certificates, Own, Rejected, Source, Wanted};
 use crate::base::{Host, Timestamp};
 use crate::config::Profile;
 use crate::tls::Shelf;
@@ -50,6 +50,10 @@ fn wanted(files: Vec<(PathBuf, PathBuf)>, hosts: &[&str]) -> Wanted {
         shelf: std::sync::Arc::default(),
         profile: Profile::Intermediate,
         hosts: hosts.iter().map(|host| name(host)).collect(),
+        served: hosts
+            .iter()
+            .map(|host| (name(host), "default".into()))
+            .collect(),
         recheck: std::time::Duration::from_secs(1),
     }
 }
@@ -97,6 +101,28 @@ fn every_fault_has_its_code() {
     assert_eq!(load(vec![good.clone()], &[]), ["PC3107"]);
     let uncovered = load(vec![good], &["a.example.com", "b.example.com"]);
     assert_eq!(uncovered, ["PC3108"]);
+}
+
+#[test]
+fn a_listeners_own_certificate_covers_a_host_there_and_not_where_others_serve_it() {
+    let folder = TempDir::new().unwrap();
+    let load = |doors: &[&str]| {
+        let all = vec![write(folder.path(), "a", &["a.example.com"])];
+        let mut wanted = wanted(all, &["a.example.com", "b.example.com"]);
+        wanted.own = vec![Own {
+            listener: "inside".into(),
+            files: vec![write(folder.path(), "b", &["b.example.com"])],
+            profile: Profile::Intermediate,
+        }];
+        let doors = doors
+            .iter()
+            .map(|door| (name("b.example.com"), (*door).into()));
+        wanted.served = doors.collect();
+        codes(Certificates::load(wanted, NOW))
+    };
+    assert_eq!(load(&["inside"]), [""; 0]);
+    assert_eq!(load(&["inside", "outside"]), ["PC3108"]);
+    assert_eq!(load(&["default", "outside"]), ["PC3108"]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::dial::Stream;
 /// Room for the first read of an answer: the whole of most.
 const ROOM: usize = 16 * 1024;
 /// Room for a read while content flows faster than it is taken.
-const MOST_ROOM: usize = 64 * 1024;
+const MOST_ROOM: usize = 32 * 1024;
 /// What is read beyond the end of content shows that there is none: a read that fills its room says nothing.
 const BEYOND: usize = 256;
 
