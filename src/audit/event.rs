@@ -74,6 +74,8 @@ actions! {
     CertificateLoaded = "certificate.loaded";
     CertificateRenewed = "certificate.renewed";
     CertificateFailed = "certificate.failed";
+    /// Its authority says so; it is served until there is another.
+    CertificateRevoked = "certificate.revoked";
     AdminActed = "admin.action";
     ServerStarted = "server.started";
     ServerStopped = "server.stopped";

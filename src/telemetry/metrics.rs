@@ -63,6 +63,7 @@ pub(crate) struct Metrics {
     pub(crate) audit_disk_remaining: Gauge,
     certificates: Family<OfCertificate, Gauge>,
     certificate_orders: Family<OfOrder, Counter>,
+    pub(crate) certificates_revoked: Gauge,
     pub(crate) reload_succeeded: Gauge,
     pub(crate) reload_last_success: Gauge<i64, AtomicI64>,
 }
@@ -89,6 +90,7 @@ impl Metrics {
             audit_disk_remaining: Gauge::default(),
             certificates: Family::default(),
             certificate_orders: Family::default(),
+            certificates_revoked: Gauge::default(),
             reload_succeeded: Gauge::default(),
             reload_last_success: Gauge::default(),
         };
@@ -194,6 +196,11 @@ impl Metrics {
             "portcullis_certificate_orders",
             "Attempts to obtain a certificate by outcome",
             self.certificate_orders.clone(),
+        );
+        registry.register(
+            "portcullis_certificates_revoked",
+            "Certificates in force that their authority says are revoked",
+            self.certificates_revoked.clone(),
         );
         registry.register(
             "portcullis_config_reload_last_success",
