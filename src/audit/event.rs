@@ -70,6 +70,8 @@ actions! {
     StreamClosed = "stream.closed";
     /// A client sent more of some kind of frame than the server bears.
     ConnectionFlooded = "connection.flooded";
+    /// A client was too slow, or has too many connections; what requests say themselves has no event.
+    ConnectionCut = "connection.cut";
     CertificateIssued = "certificate.issued";
     CertificateLoaded = "certificate.loaded";
     CertificateRenewed = "certificate.renewed";

@@ -125,7 +125,7 @@ impl Metrics {
         );
         registry.register(
             "portcullis_connections_cut",
-            "Connections closed for what their client did, by kind",
+            "Connections, and requests within them, ended for what their client did or did not do, by kind",
             self.cut.clone(),
         );
         registry.register(
@@ -236,7 +236,7 @@ impl Metrics {
             .inc();
     }
 
-    /// Counts one connection that was closed for what its client did.
+    /// Counts one connection that was closed for what its client did, or one request that was given up.
     pub(crate) fn cut(&self, kind: &'static str) {
         self.cut.get_or_create(&OfKind { kind }).inc();
     }

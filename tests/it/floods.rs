@@ -314,35 +314,45 @@ async fn a_hoard_of_slow_clients_is_closed_and_everybody_else_is_served() {
         .await;
     let head = format!(" HTTP/1.1\r\nHost: app.test:{}\r\n", site.port);
     let rows = [
-        ("a silent handshake", Slow::Handshake(b"")),
+        ("a silent handshake", Slow::Handshake(b""), "slow-handshake"),
         (
             "half a hello",
             Slow::Handshake(b"\x16\x03\x01\x02\x00\x01\x00"),
+            "slow-handshake",
         ),
-        ("noise", Slow::Handshake(b"GET / HTTP/1.1\r\n\r\n")),
-        ("a silent connection", Slow::Request(String::new())),
-        ("half a head", Slow::Request(format!("GET /{head}X-A: b"))),
+        ("noise", Slow::Handshake(b"GET / HTTP/1.1\r\n\r\n"), NO_TLS),
+        ("a silent connection", Slow::Request(String::new()), "idle"),
+        (
+            "half a head",
+            Slow::Request(format!("GET /{head}X-A: b")),
+            "slow-head",
+        ),
         (
             "half a body",
             Slow::Request(format!("POST /echo{head}Content-Length: 9\r\n\r\nhalf")),
+            "slow-body",
         ),
         (
             "half a chunk",
             Slow::Request(format!(
                 "POST /echo{head}Transfer-Encoding: chunked\r\n\r\n9\r\nhalf"
             )),
+            "slow-body",
         ),
         (
             "an answer that is not taken",
             Slow::Request(format!("GET /flood{head}\r\n")),
+            "slow-read",
         ),
-        ("an answer without a window", Slow::NoWindow),
+        ("an answer without a window", Slow::NoWindow, "slow-read"),
         (
             "a kept connection",
             Slow::Request(format!("GET /{head}\r\n")),
+            "idle",
         ),
     ];
-    for (what, slow) in rows {
+    for (what, slow, kind) in rows {
+        let before = trips(&site, kind).await;
         let bystander = Bystander::start(&site).await;
         let mut held: Vec<Held> = Vec::new();
         for _ in 0..MANY {
@@ -354,8 +364,62 @@ async fn a_hoard_of_slow_clients_is_closed_and_everybody_else_is_served() {
         drop(held);
         let grown = bystander.stop().await;
         assert!(grown < GROWTH, "{what}: {grown} KiB");
+        let expected = Trips {
+            counted: before.counted + MANY,
+            recorded: before.recorded + if RECORDED.contains(&kind) { MANY } else { 0 },
+        };
+        eventually(what, async || {
+            (trips(&site, kind).await == expected).then_some(())
+        })
+        .await;
     }
     assert!(upstream.seen().iter().all(|seen| seen.body.is_empty()));
+}
+
+/// What is no handshake is counted as one that failed.
+const NO_TLS: &str = "no-tls";
+
+/// Kinds that have an entry each. The others are everyday: a browser that leaves, and a port that somebody scans.
+const RECORDED: [&str; 4] = ["slow-handshake", "slow-head", "slow-body", "slow-read"];
+
+/// How often one kind of trip is in the metrics, and in the audit log.
+#[derive(Debug, PartialEq)]
+struct Trips {
+    counted: usize,
+    recorded: usize,
+}
+
+async fn trips(site: &Site, kind: &str) -> Trips {
+    let name = match kind {
+        NO_TLS => "portcullis_handshake_failures_total ".to_owned(),
+        kind => format!("portcullis_connections_cut_total{{kind=\"{kind}\"}} "),
+    };
+    let metrics = site.metrics().await;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+    let late = |parsed: bool| {
+        let entries = site.search(&["request-timeout"]);
+        let is = |entry: &&serde_json::Value| entry["http.route"].is_null() != parsed;
+        entries.iter().filter(is).count()
+    };
+    let recorded = match kind {
+        "slow-head" => late(false),
+        "slow-body" => late(true),
+        kind => cuts(site, kind).len(),
+    };
+    Trips {
+        counted: line.map_or(0, |count| count.parse().unwrap()),
+        recorded,
+    }
+}
+
+/// Events of one kind that no request's entry tells.
+fn cuts(site: &Site, kind: &str) -> Vec<serde_json::Value> {
+    let mut cuts = site.search(&["event:connection.cut"]);
+    cuts.retain(|entry| entry["portcullis.kind"] == kind);
+    for entry in &cuts {
+        assert_eq!(entry["client.address"], "127.0.0.1", "{entry}");
+    }
+    cuts
 }
 
 /// A connection that is kept open and not read.
@@ -420,5 +484,12 @@ async fn connections_of_one_address_leave_room_for_all_others() {
             .then_some(())
     })
     .await;
+    // Told once for all of them.
+    let told = eventually("the cap in the log", async || {
+        let told = cuts(&site, "address-full").len();
+        (told > 0).then_some(told)
+    })
+    .await;
+    assert_eq!(told, 1);
     drop(held);
 }

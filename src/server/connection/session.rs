@@ -268,7 +268,7 @@ impl Session<'_> {
                 let peer = || Arc::clone(&self.peer);
                 return self.refused().unwrap_or_else(|| End::HeaderTimeout(peer()));
             }
-            Stop::Overdue(Overdue::Send) => return End::SendTimeout,
+            Stop::Overdue(Overdue::Send) => return End::SendTimeout(Arc::clone(&self.peer)),
             Stop::Overdue(Overdue::Idle) => true,
             Stop::Draining => false,
         };
