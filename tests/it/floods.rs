@@ -454,6 +454,36 @@ async fn hold(site: &Site, slow: &Slow) -> Held {
     }
 }
 
+/// Handshakes are what costs a server more than its client. Those of one address are served, and those of nobody wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_handshakes_keeps_nobody_waiting_and_leaves_nothing_behind() {
+    const AT_ONCE: usize = 20;
+    const ROUNDS: usize = 30;
+    let upstream = Upstream::start("app").await;
+    let site = Site::plan()
+        .route("app", &upstream, "public = true")
+        .limits("address_rate = \"100000/1s\"\naddress_burst = 100000")
+        .start()
+        .await;
+    let bystander = Bystander::start(&site).await;
+    for _ in 0..ROUNDS {
+        // Each whole, with a key exchange of its own, and given up at once.
+        let client = site.client();
+        let shaking = (0..AT_ONCE).map(|_| client.connect("app.test", &[b"h2"]));
+        for shaken in futures_util::future::join_all(shaking).await {
+            drop(shaken.unwrap());
+        }
+        bystander.is_served().await;
+    }
+    eventually("the connections to be gone", async || {
+        (site.connections().await <= 1).then_some(())
+    })
+    .await;
+    let grown = bystander.stop().await;
+    assert!(grown < GROWTH, "{grown} KiB");
+    assert_eq!(offences(&upstream), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_of_one_address_leave_room_for_all_others() {
     let upstream = Upstream::start("app").await;
