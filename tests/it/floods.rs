@@ -376,11 +376,46 @@ async fn a_hoard_of_slow_clients_is_closed_and_everybody_else_is_served() {
     assert!(upstream.seen().iter().all(|seen| seen.body.is_empty()));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_answers_no_ping_is_closed_and_everybody_else_is_served() {
+    let upstream = Upstream::start("app").await;
+    let site = Site::plan()
+        .route("app", &upstream, "public = true")
+        .limits("h2_ping_interval = \"500ms\"\nh2_ping_timeout = \"500ms\"")
+        .start()
+        .await;
+    let bystander = Bystander::start(&site).await;
+    // It waits for an answer, so that it is not idle.
+    let mut deaf = RawH2::connect(&site.client(), "app.test").await;
+    let asked = frame(HEADERS, END_HEADERS | END_STREAM, 1, &get(&site, "/slow"));
+    deaf.write(&asked).await.unwrap();
+    let once = Trips {
+        counted: 1,
+        recorded: 1,
+    };
+    eventually("the trip", async || {
+        (trips(&site, "unresponsive").await == once).then_some(())
+    })
+    .await;
+    eventually("its end", async || {
+        (site.connections().await <= 1).then_some(())
+    })
+    .await;
+    bystander.is_served().await;
+    bystander.stop().await;
+}
+
 /// What is no handshake is counted as one that failed.
 const NO_TLS: &str = "no-tls";
 
 /// Kinds that have an entry each. The others are everyday: a browser that leaves, and a port that somebody scans.
-const RECORDED: [&str; 4] = ["slow-handshake", "slow-head", "slow-body", "slow-read"];
+const RECORDED: [&str; 5] = [
+    "slow-handshake",
+    "slow-head",
+    "slow-body",
+    "slow-read",
+    "unresponsive",
+];
 
 /// How often one kind of trip is in the metrics, and in the audit log.
 #[derive(Debug, PartialEq)]

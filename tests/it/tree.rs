@@ -369,7 +369,10 @@ fn every_fuzz_target_is_built_and_has_a_small_corpus_that_the_tests_run() {
     assert!(targets.len() > 10, "the fuzz targets were not found");
     let (built, run) = (read("fuzz/Cargo.toml"), read("src/fuzzing/mod.rs"));
     for target in &targets {
-        assert!(built.contains(&format!("name = \"{target}\"\n")), "{target}");
+        assert!(
+            built.contains(&format!("name = \"{target}\"\n")),
+            "{target}"
+        );
         assert!(
             run.contains(&format!("(\"{target}\", super::{target}),")),
             "{target}"

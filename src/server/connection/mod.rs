@@ -113,6 +113,8 @@ pub(crate) enum End {
     HeaderTimeout(Arc<Peer>),
     /// The client did not take the bytes of an answer in time.
     SendTimeout(Arc<Peer>),
+    /// The client did not answer a ping of HTTP/2 in time.
+    Unresponsive(Arc<Peer>),
     /// A message was refused on the wire and answered; nobody but this record knows of it.
     Refused(Arc<Peer>, AdmitError),
     /// A request could not be parsed and was answered 400; nobody but this record knows of it.
@@ -135,6 +137,7 @@ impl End {
             Self::HandshakeTimeout(_) => Some("slow-handshake"),
             Self::HeaderTimeout(_) => Some("slow-head"),
             Self::SendTimeout(_) => Some("slow-read"),
+            Self::Unresponsive(_) => Some("unresponsive"),
             Self::Refused(..) | Self::Malformed(_) => Some("malformed"),
             Self::HeadTooLarge(_) => Some("large-head"),
             Self::Flooded(_, flood) => Some(flood.code()),
@@ -154,7 +157,7 @@ impl End {
     pub(super) fn unrecorded(&self) -> Option<IpAddr> {
         match self {
             Self::HandshakeTimeout(client) => Some(*client),
-            Self::SendTimeout(peer) => Some(peer.ip()),
+            Self::SendTimeout(peer) | Self::Unresponsive(peer) => Some(peer.ip()),
             _ => None,
         }
     }
