@@ -70,10 +70,14 @@ actions! {
     StreamClosed = "stream.closed";
     /// A client sent more of some kind of frame than the server bears.
     ConnectionFlooded = "connection.flooded";
+    /// A client was too slow, or has too many connections; what requests say themselves has no event.
+    ConnectionCut = "connection.cut";
     CertificateIssued = "certificate.issued";
     CertificateLoaded = "certificate.loaded";
     CertificateRenewed = "certificate.renewed";
     CertificateFailed = "certificate.failed";
+    /// Its authority says so; it is served until there is another.
+    CertificateRevoked = "certificate.revoked";
     AdminActed = "admin.action";
     ServerStarted = "server.started";
     ServerStopped = "server.stopped";

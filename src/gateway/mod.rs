@@ -15,6 +15,7 @@ pub(crate) mod record;
 pub(crate) mod refusal;
 mod stream;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -159,6 +160,15 @@ impl Gateway {
             );
             record.unparsed(reason, status);
         }
+    }
+
+    /// Records that a connection was ended for what its client did, where no request's entry says it.
+    pub(crate) fn cut(&self, client: IpAddr, kind: &'static str) {
+        let now = self.shared.ledger.clock.now();
+        let event = SecurityEvent::new(now, audit::Action::ConnectionCut)
+            .from(client, None)
+            .detail("portcullis.kind", kind);
+        self.shared.audit.record(event);
     }
 
     /// Records that a connection was ended because its client flooded it.

@@ -254,6 +254,10 @@ impl Record {
                 AnsweredBy::Portcullis => "portcullis",
             },
         };
+        // Slow heads are no request and counted with their connection.
+        if entry.reason == Reason::RequestTimeout && entry.method.is_some() {
+            self.ledger.metrics.cut("slow-body");
+        }
         let took: Duration = entry.ended.since(entry.received);
         let route = if own { "_own" } else { route };
         self.ledger.metrics.answered(route, outcome, took);

@@ -18,13 +18,13 @@ const MOST_FIELDS: usize = 32;
 
 /// Decoded names and values.
 #[derive(Debug, Default)]
-pub(super) struct Fields(Vec<(String, Secret<String>)>);
+pub(crate) struct Fields(Vec<(String, Secret<String>)>);
 
 impl Fields {
     /// Reads `a=b&c=d` (WHATWG URL, `application/x-www-form-urlencoded`).
     ///
     /// `None` for a broken percent-encoding, text that is not UTF-8, a repeated name, or too many fields.
-    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let mut fields: Vec<(String, Secret<String>)> = Vec::new();
         for pair in text
             .split(|byte| *byte == b'&')
@@ -42,7 +42,7 @@ impl Fields {
         Some(Self(fields))
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(other, _value)| other == name);
         found.map(|(_name, value)| value.expose().as_str())
     }
@@ -82,7 +82,7 @@ const fn hex(digit: u8) -> Option<u8> {
 }
 
 /// One value for a query, everything but RFC 3986's unreserved characters percent-encoded.
-pub(super) fn encode(value: &str) -> String {
+pub(crate) fn encode(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     for byte in value.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {

@@ -13,7 +13,7 @@ mod confirm;
 mod destination;
 mod enrol;
 mod events;
-mod form;
+pub(crate) mod form;
 mod handover;
 mod recovery_codes;
 mod routes;

@@ -2,6 +2,7 @@
 //!
 //! The loop ends only when the process drains. Running out of file descriptors slows it down; it never dies of it.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,8 +11,10 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::door::{Door, Entrance};
@@ -19,6 +22,8 @@ use crate::tasks::Tasks;
 
 /// Pause after an error that says the machine is out of something.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How often it is told that a cap is reached, however many connections it costs.
+const TELL_EVERY: Duration = Duration::from_mins(1);
 
 /// A connection that passed the caps.
 #[derive(Debug)]
@@ -41,8 +46,54 @@ pub(crate) struct Gate {
     total: usize,
     per_address: usize,
     open: AtomicUsize,
-    by_address: DashMap<Neighbour, usize>,
-    refused: Counter,
+    by_address: DashMap<Neighbour, Neighbours>,
+    /// Last time it was told that there is no place at all.
+    told: Mutex<Option<Instant>>,
+    refusals: Refusals,
+}
+
+/// Which cap is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    Address(IpAddr),
+    All,
+}
+
+/// Where connections that find no place are counted, and told of now and then.
+pub(crate) struct Refusals {
+    counter: Counter,
+    tell: Box<dyn Fn(Full) + Send + Sync>,
+}
+
+impl Refusals {
+    pub(crate) fn new(counter: Counter, tell: impl Fn(Full) + Send + Sync + 'static) -> Self {
+        Self {
+            counter,
+            tell: Box::new(tell),
+        }
+    }
+
+    fn count(&self, full: Full, now: Instant, told: &mut Option<Instant>) {
+        self.counter.inc();
+        if told.is_none_or(|before| now.duration_since(before) >= TELL_EVERY) {
+            *told = Some(now);
+            (self.tell)(full);
+        }
+    }
+}
+
+impl fmt::Debug for Refusals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Refusals").field(&self.counter).finish()
+    }
+}
+
+/// The connections of one address.
+#[derive(Debug, Default)]
+struct Neighbours {
+    open: usize,
+    /// Last time it was told that there are too many.
+    told: Option<Instant>,
 }
 
 /// What counts as one address: an IPv4 address, or an IPv6 network of 64 bits, which one customer gets as a rule.
@@ -77,14 +128,14 @@ pub(crate) struct Pass {
 }
 
 impl Gate {
-    /// `refused` counts connections that find no place.
-    pub(crate) fn new(total: usize, per_address: usize, refused: Counter) -> Arc<Self> {
+    pub(crate) fn new(total: usize, per_address: usize, refusals: Refusals) -> Arc<Self> {
         Arc::new(Self {
             total,
             per_address,
             open: AtomicUsize::new(0),
             by_address: DashMap::new(),
-            refused,
+            told: Mutex::default(),
+            refusals,
         })
     }
 
@@ -98,7 +149,8 @@ impl Gate {
     pub(crate) fn enter_unnamed(self: &Arc<Self>) -> Option<Pass> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.total {
             self.open.fetch_sub(1, Ordering::Relaxed);
-            self.refused.inc();
+            let mut told = self.told.lock();
+            self.refusals.count(Full::All, Instant::now(), &mut told);
             return None;
         }
         Some(Pass {
@@ -122,12 +174,14 @@ impl Pass {
             return true;
         }
         let neighbour = Neighbour::from(ip);
-        let mut count = self.gate.by_address.entry(neighbour).or_insert(0);
-        if *count >= self.gate.per_address {
-            self.gate.refused.inc();
+        let mut neighbours = self.gate.by_address.entry(neighbour).or_default();
+        if neighbours.open >= self.gate.per_address {
+            let full = Full::Address(ip);
+            let refusals = &self.gate.refusals;
+            refusals.count(full, Instant::now(), &mut neighbours.told);
             return false;
         }
-        *count += 1;
+        neighbours.open += 1;
         self.neighbour = Some(neighbour);
         true
     }
@@ -140,8 +194,8 @@ impl Drop for Pass {
             return;
         };
         if let Entry::Occupied(mut entry) = self.gate.by_address.entry(neighbour) {
-            if *entry.get() > 1 {
-                *entry.get_mut() -= 1;
+            if entry.get().open > 1 {
+                entry.get_mut().open -= 1;
             } else {
                 entry.remove();
             }
@@ -214,13 +268,27 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use parking_lot::Mutex;
     use prometheus_client::metrics::counter::Counter;
 
-    use super::Gate;
+    use tokio::time::Instant;
+
+    use super::{Full, Gate, Refusals};
+
+    /// A gate, and what it told.
+    fn gate(total: usize, per_address: usize) -> (Arc<Gate>, Arc<Mutex<Vec<Full>>>) {
+        let told = Arc::<Mutex<Vec<Full>>>::default();
+        let log = Arc::clone(&told);
+        let refusals = Refusals::new(Counter::default(), move |full| log.lock().push(full));
+        (Gate::new(total, per_address, refusals), told)
+    }
 
     #[test]
     fn caps_hold_in_all_and_per_address_and_places_come_back() {
-        let gate = Gate::new(3, 2, Counter::default());
+        let (gate, _told) = gate(3, 2);
         let enter = |ip: &str| gate.enter(ip.parse().unwrap());
         let first = enter("192.0.2.1");
         let second = enter("::ffff:192.0.2.1");
@@ -232,13 +300,43 @@ mod tests {
         drop(first);
         assert!(enter("192.0.2.1").is_some());
         drop((second, third));
-        assert_eq!((gate.open(), gate.refused.get()), (0, 2));
+        assert_eq!((gate.open(), gate.refusals.counter.get()), (0, 2));
         assert!(gate.by_address.is_empty());
     }
 
     #[test]
+    fn of_many_refusals_the_first_is_told_for_each_address_and_in_all() {
+        let (gate, told) = gate(3, 1);
+        let ip = |text: &str| text.parse().unwrap();
+        let (here, there) = (ip("192.0.2.1"), ip("192.0.2.2"));
+        let _open = (gate.enter(here), gate.enter(there));
+        for _ in 0..9 {
+            assert!(gate.enter(here).is_none() && gate.enter(there).is_none());
+        }
+        assert_eq!(*told.lock(), [Full::Address(here), Full::Address(there)]);
+        let _last = gate.enter(ip("192.0.2.3"));
+        for last in 4..9 {
+            assert!(gate.enter(ip(&format!("192.0.2.{last}"))).is_none());
+        }
+        assert_eq!(told.lock().split_off(2), [Full::All]);
+        assert_eq!(gate.refusals.counter.get(), 23);
+    }
+
+    #[test]
+    fn refusals_that_go_on_are_told_again_every_minute() {
+        let (gate, told) = gate(0, 0);
+        let (begun, mut last) = (Instant::now(), None);
+        for seconds in [0, 1, 59, 60, 61, 119, 120] {
+            let now = begun + Duration::from_secs(seconds);
+            gate.refusals.count(Full::All, now, &mut last);
+        }
+        assert_eq!(told.lock().len(), 3);
+        assert_eq!(gate.refusals.counter.get(), 7);
+    }
+
+    #[test]
     fn a_passed_on_connection_counts_for_the_address_it_names_and_for_no_other() {
-        let gate = Gate::new(3, 1, Counter::default());
+        let (gate, _told) = gate(3, 1);
         let client = "192.0.2.1".parse().unwrap();
         let mut first = gate.enter_unnamed().unwrap();
         let mut second = gate.enter_unnamed().unwrap();
@@ -252,7 +350,7 @@ mod tests {
 
     #[test]
     fn one_ipv6_network_is_one_address() {
-        let gate = Gate::new(10, 1, Counter::default());
+        let (gate, _told) = gate(10, 1);
         let first = gate.enter("2001:db8:0:1::1".parse().unwrap());
         assert!(first.is_some());
         assert!(

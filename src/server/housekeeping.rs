@@ -71,6 +71,8 @@ pub(super) async fn control(
     let stapler = Stapler::new(
         Arc::clone(&house.core.plan),
         Arc::clone(house.tls.certificates()),
+        Arc::clone(&house.core.audit),
+        Arc::clone(&house.core.ledger.metrics),
         house.core.ledger.clock,
     );
     tasks.spawn("staple", stapler.run(tasks.clone()));

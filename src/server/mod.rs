@@ -33,7 +33,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
-use self::accept::Gate;
+use self::accept::{Full, Gate, Refusals};
 use self::core::{Core, OpenCoreError};
 use self::inherited::Inherited;
 use self::listeners::{Handed, Listeners, OpenError};
@@ -189,7 +189,7 @@ impl Server {
         let gate = Gate::new(
             plan.config.server.max_connections,
             plan.config.server.max_connections_per_address,
-            core.ledger.metrics.connections_refused.clone(),
+            refusals(&core),
         );
         let worker = Worker {
             shared: Arc::new(shared(&core, &tls)),
@@ -242,6 +242,31 @@ pub(crate) struct Addresses {
     pub(crate) secure: Vec<SocketAddr>,
     pub(crate) plain: Vec<SocketAddr>,
     pub(crate) operations: Option<SocketAddr>,
+}
+
+/// Where connections are counted that find no place, and how it is told that there is none.
+fn refusals(core: &Core) -> Refusals {
+    let (audit, clock) = (Arc::clone(&core.audit), core.ledger.clock);
+    let counter = core.ledger.metrics.connections_refused.clone();
+    Refusals::new(counter, move |full| {
+        let event = SecurityEvent::new(clock.now(), Action::ConnectionCut);
+        audit.record(match full {
+            Full::Address(client) => {
+                tracing::warn!(
+                    "event.name" = "portcullis.connections.crowded",
+                    "an address has as many connections as it may; the audit log tells which"
+                );
+                event.from(client, None).detail("portcullis.kind", "address-full")
+            }
+            Full::All => {
+                tracing::error!(
+                    "event.name" = "portcullis.connections.full",
+                    "there are `max_connections` connections, and nobody else gets one; see who holds them, or raise it"
+                );
+                event.detail("portcullis.kind", "all-full")
+            }
+        });
+    })
 }
 
 /// What all workers have of the core.

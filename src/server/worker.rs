@@ -93,6 +93,9 @@ async fn serve(accepted: Accepted, gateway: Arc<Gateway>, tasks: Tasks) {
     metrics.connections.dec();
     if let Some(kind) = end.offence() {
         metrics.cut(kind);
+        if let Some(client) = end.unrecorded() {
+            gateway.cut(client, kind);
+        }
     }
     match end {
         End::Closed | End::Idle => {}
@@ -106,12 +109,13 @@ async fn serve(accepted: Accepted, gateway: Arc<Gateway>, tasks: Tasks) {
             tracing::debug!(%error, "a TLS handshake failed");
         }
         End::Proved(host) => tracing::debug!(%host, "an authority saw the proof for a name"),
-        End::UnknownName | End::NothingToProve | End::HandshakeTimeout => {
+        End::UnknownName | End::NothingToProve | End::HandshakeTimeout(_) => {
             metrics.handshake_failures.inc();
         }
         End::HeaderTimeout(peer) => gateway.unparsed(peer, Reason::RequestTimeout, 0),
         End::Refused(peer, why) => gateway.unparsed(peer, why.reason(), why.status().as_u16()),
-        End::SendTimeout => tracing::debug!("a client did not take its answer"),
+        End::SendTimeout(_) => tracing::debug!("a client did not take its answer"),
+        End::Unresponsive(_) => tracing::debug!("a client did not answer a ping"),
         End::Malformed(peer) => gateway.unparsed(peer, Reason::MalformedRequest, 400),
         End::HeadTooLarge(peer) => gateway.unparsed(peer, Reason::HeadTooLarge, 431),
         End::Flooded(peer, flood) => gateway.flooded(&peer, flood),

@@ -1,7 +1,8 @@
 //! Proof that our certificates are not revoked (OCSP, RFC 6960), fetched ahead of time and sent with every handshake.
 //!
 //! One task does all of it. The last good answer is sent until its end, whatever the responder does meanwhile; an answer
-//! that proves nothing is never sent. Neither a start nor a handshake waits for a responder.
+//! that proves nothing is never sent. Neither a start nor a handshake waits for a responder. That a certificate in force
+//! is revoked takes nothing away, because there may be no other, and is told to everybody who watches.
 
 mod shelf;
 
@@ -19,11 +20,14 @@ use rustls::pki_types::CertificateDer;
 
 use self::shelf::Shelf;
 use crate::acme::schedule::{pause, share, spread};
+use crate::audit::{Action, Actor, AuditLog, SecurityEvent};
 use crate::base::{Clock, Timestamp};
 use crate::fetch::{FetchError, fetch, told};
 use crate::plan::Plan;
 use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
 use crate::tls::Certificates;
+use crate::tls::certificates::{Loaded, Origin};
 use crate::tls::ocsp::{OcspError, Question, Staple};
 
 /// How soon a new certificate is noticed.
@@ -49,7 +53,12 @@ enum StapleError {
 #[derive(Debug)]
 struct Ward {
     question: Question,
+    /// For people.
+    names: String,
+    origin: Origin,
     staple: Option<Staple>,
+    /// The authority said so last.
+    revoked: bool,
     failures: u32,
     due: Timestamp,
 }
@@ -62,6 +71,8 @@ type Wards = HashMap<CertificateDer<'static>, Option<Ward>>;
 pub(crate) struct Stapler {
     plan: Arc<ArcSwap<Plan>>,
     certificates: Arc<Certificates>,
+    audit: Arc<AuditLog>,
+    metrics: Arc<Metrics>,
     shelf: Shelf,
     clock: Clock,
 }
@@ -71,12 +82,16 @@ impl Stapler {
     pub(crate) fn new(
         plan: Arc<ArcSwap<Plan>>,
         certificates: Arc<Certificates>,
+        audit: Arc<AuditLog>,
+        metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Self {
         let shelf = Shelf::below(plan.load().config.data_folder());
         Self {
             plan,
             certificates,
+            audit,
+            metrics,
             shelf,
             clock,
         }
@@ -95,6 +110,10 @@ impl Stapler {
                 .filter(|(_, ward)| ward.due <= now);
             let asking = join_all(due.map(|(leaf, ward)| self.renew(leaf, ward, &tasks)));
             tasks.draining().run_until_cancelled(asking).await;
+            let revoked = wards.values().flatten().filter(|ward| ward.revoked).count();
+            self.metrics
+                .certificates_revoked
+                .set(i64::try_from(revoked).unwrap_or(i64::MAX));
             tasks
                 .draining()
                 .run_until_cancelled(tokio::time::sleep(NAP))
@@ -120,19 +139,15 @@ impl Stapler {
             if let Some(leaf) = loaded.leaf()
                 && !wards.contains_key(leaf)
             {
-                let ward = self.ward(leaf, &loaded.key.cert);
+                let ward = self.ward(leaf, loaded);
                 wards.insert(leaf.clone(), ward);
             }
         }
     }
 
     /// A new ward, with the answer that was kept for it where it still proves something.
-    fn ward(
-        &self,
-        leaf: &CertificateDer<'static>,
-        chain: &[CertificateDer<'static>],
-    ) -> Option<Ward> {
-        let question = match Question::of(chain) {
+    fn ward(&self, leaf: &CertificateDer<'static>, loaded: &Loaded) -> Option<Ward> {
+        let question = match Question::of(&loaded.key.cert) {
             Ok(question) => question?,
             Err(error) => {
                 tracing::warn!(%error, "nothing is stapled to a certificate that names a responder");
@@ -150,7 +165,10 @@ impl Stapler {
                 .as_ref()
                 .map_or(now, |staple| renew_at(staple, spread(leaf))),
             question,
+            names: names(loaded),
+            origin: loaded.origin,
             staple,
+            revoked: false,
             failures: 0,
         })
     }
@@ -190,6 +208,7 @@ impl Stapler {
                 let soon = now.plus((staple.next_update.since(now) / 4).max(PAUSE));
                 ward.due = renew_at(&staple, spread).max(soon);
                 ward.failures = 0;
+                ward.revoked = false;
                 ward.staple = Some(staple);
             }
             Err(error) => {
@@ -201,24 +220,45 @@ impl Stapler {
     }
 
     fn tell(&self, leaf: &CertificateDer<'static>, ward: &mut Ward, error: &StapleError) {
-        let responder = ward.question.responder();
         if matches!(error, StapleError::Answer(OcspError::Revoked)) {
-            // What was good is not any more.
-            ward.staple = None;
-            self.certificates.staple(leaf, None);
-            self.shelf.forget(leaf);
-            tracing::error!(responder, "a certificate in force is revoked; replace it");
+            self.tell_revoked(leaf, ward);
             return;
         }
         let until = ward.staple.as_ref().map(|staple| staple.next_update);
         let until = until.map_or_else(|| "nothing".to_owned(), |until| until.to_string());
         tracing::warn!(
-            responder,
+            responder = ward.question.responder(),
             problem = told(error),
             stapled_until = until,
             next_attempt = %ward.due,
             "no new OCSP answer"
         );
+    }
+
+    /// In the log whenever the authority says so, in the audit log once for each certificate.
+    fn tell_revoked(&self, leaf: &CertificateDer<'static>, ward: &mut Ward) {
+        // What was good is not any more.
+        ward.staple = None;
+        self.certificates.staple(leaf, None);
+        self.shelf.forget(leaf);
+        tracing::error!(
+            "event.name" = "portcullis.certificate.revoked",
+            names = ward.names,
+            responder = ward.question.responder(),
+            "a certificate in force is revoked, and browsers will refuse it; {}",
+            remedy(ward.origin)
+        );
+        if std::mem::replace(&mut ward.revoked, true) {
+            return;
+        }
+        let event = SecurityEvent::new(self.clock.now(), Action::CertificateRevoked)
+            .by(Actor::System)
+            .detail("portcullis.certificate.names", &*ward.names)
+            .detail(
+                "portcullis.certificate.responder",
+                ward.question.responder(),
+            );
+        self.audit.record(event);
     }
 
     async fn ask(&self, question: &Question, tasks: &Tasks) -> Result<Staple, StapleError> {
@@ -231,6 +271,22 @@ impl Stapler {
             return Err(StapleError::Status(answer.status()));
         }
         Ok(question.verify(answer.body(), self.clock.now())?)
+    }
+}
+
+fn names(loaded: &Loaded) -> String {
+    let names: Vec<_> = loaded.names.iter().map(ToString::to_string).collect();
+    names.join(" ")
+}
+
+/// What an operator has to do about a certificate that is worth nothing any more.
+const fn remedy(origin: Origin) -> &'static str {
+    match origin {
+        Origin::File => {
+            "put another one, with a new key, into its files: they are looked at every `recheck`"
+        }
+        Origin::Acme => "obtain another one now: `portcullis cert renew NAME`",
+        Origin::Internal => "remove the authority's folder and restart, which makes another one",
     }
 }
 

@@ -63,6 +63,7 @@ pub(crate) struct Metrics {
     pub(crate) audit_disk_remaining: Gauge,
     certificates: Family<OfCertificate, Gauge>,
     certificate_orders: Family<OfOrder, Counter>,
+    pub(crate) certificates_revoked: Gauge,
     pub(crate) reload_succeeded: Gauge,
     pub(crate) reload_last_success: Gauge<i64, AtomicI64>,
 }
@@ -89,6 +90,7 @@ impl Metrics {
             audit_disk_remaining: Gauge::default(),
             certificates: Family::default(),
             certificate_orders: Family::default(),
+            certificates_revoked: Gauge::default(),
             reload_succeeded: Gauge::default(),
             reload_last_success: Gauge::default(),
         };
@@ -123,7 +125,7 @@ impl Metrics {
         );
         registry.register(
             "portcullis_connections_cut",
-            "Connections closed for what their client did, by kind",
+            "Connections, and requests within them, ended for what their client did or did not do, by kind",
             self.cut.clone(),
         );
         registry.register(
@@ -196,6 +198,11 @@ impl Metrics {
             self.certificate_orders.clone(),
         );
         registry.register(
+            "portcullis_certificates_revoked",
+            "Certificates in force that their authority says are revoked",
+            self.certificates_revoked.clone(),
+        );
+        registry.register(
             "portcullis_config_reload_last_success",
             "1 when the configuration on disk is the one in force",
             self.reload_succeeded.clone(),
@@ -229,7 +236,7 @@ impl Metrics {
             .inc();
     }
 
-    /// Counts one connection that was closed for what its client did.
+    /// Counts one connection that was closed for what its client did, or one request that was given up.
     pub(crate) fn cut(&self, kind: &'static str) {
         self.cut.get_or_create(&OfKind { kind }).inc();
     }

@@ -316,35 +316,45 @@ async fn a_hoard_of_slow_clients_is_closed_and_everybody_else_is_served() {
         .await;
     let head = format!(" HTTP/1.1\r\nHost: app.test:{}\r\n", site.port);
     let rows = [
-        ("a silent handshake", Slow::Handshake(b"")),
+        ("a silent handshake", Slow::Handshake(b""), "slow-handshake"),
         (
             "half a hello",
             Slow::Handshake(b"\x16\x03\x01\x02\x00\x01\x00"),
+            "slow-handshake",
         ),
-        ("noise", Slow::Handshake(b"GET / HTTP/1.1\r\n\r\n")),
-        ("a silent connection", Slow::Request(String::new())),
-        ("half a head", Slow::Request(format!("GET /{head}X-A: b"))),
+        ("noise", Slow::Handshake(b"GET / HTTP/1.1\r\n\r\n"), NO_TLS),
+        ("a silent connection", Slow::Request(String::new()), "idle"),
+        (
+            "half a head",
+            Slow::Request(format!("GET /{head}X-A: b")),
+            "slow-head",
+        ),
         (
             "half a body",
             Slow::Request(format!("POST /echo{head}Content-Length: 9\r\n\r\nhalf")),
+            "slow-body",
         ),
         (
             "half a chunk",
             Slow::Request(format!(
                 "POST /echo{head}Transfer-Encoding: chunked\r\n\r\n9\r\nhalf"
             )),
+            "slow-body",
         ),
         (
             "an answer that is not taken",
             Slow::Request(format!("GET /flood{head}\r\n")),
+            "slow-read",
         ),
-        ("an answer without a window", Slow::NoWindow),
+        ("an answer without a window", Slow::NoWindow, "slow-read"),
         (
             "a kept connection",
             Slow::Request(format!("GET /{head}\r\n")),
+            "idle",
         ),
     ];
-    for (what, slow) in rows {
+    for (what, slow, kind) in rows {
+        let before = trips(&site, kind).await;
         let bystander = Bystander::start(&site).await;
         let mut held: Vec<Held> = Vec::new();
         for _ in 0..MANY {
@@ -356,8 +366,97 @@ async fn a_hoard_of_slow_clients_is_closed_and_everybody_else_is_served() {
         drop(held);
         let grown = bystander.stop().await;
         assert!(grown < GROWTH, "{what}: {grown} KiB");
+        let expected = Trips {
+            counted: before.counted + MANY,
+            recorded: before.recorded + if RECORDED.contains(&kind) { MANY } else { 0 },
+        };
+        eventually(what, async || {
+            (trips(&site, kind).await == expected).then_some(())
+        })
+        .await;
     }
     assert!(upstream.seen().iter().all(|seen| seen.body.is_empty()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_answers_no_ping_is_closed_and_everybody_else_is_served() {
+    let upstream = Upstream::start("app").await;
+    let site = Site::plan()
+        .route("app", &upstream, "public = true")
+        .limits("h2_ping_interval = \"500ms\"\nh2_ping_timeout = \"500ms\"")
+        .start()
+        .await;
+    let bystander = Bystander::start(&site).await;
+    // It waits for an answer, so that it is not idle.
+    let mut deaf = RawH2::connect(&site.client(), "app.test").await;
+    let asked = frame(HEADERS, END_HEADERS | END_STREAM, 1, &get(&site, "/slow"));
+    deaf.write(&asked).await.unwrap();
+    let once = Trips {
+        counted: 1,
+        recorded: 1,
+    };
+    eventually("the trip", async || {
+        (trips(&site, "unresponsive").await == once).then_some(())
+    })
+    .await;
+    eventually("its end", async || {
+        (site.connections().await <= 1).then_some(())
+    })
+    .await;
+    bystander.is_served().await;
+    bystander.stop().await;
+}
+
+/// What is no handshake is counted as one that failed.
+const NO_TLS: &str = "no-tls";
+
+/// Kinds that have an entry each. The others are everyday: a browser that leaves, and a port that somebody scans.
+const RECORDED: [&str; 5] = [
+    "slow-handshake",
+    "slow-head",
+    "slow-body",
+    "slow-read",
+    "unresponsive",
+];
+
+/// How often one kind of trip is in the metrics, and in the audit log.
+#[derive(Debug, PartialEq)]
+struct Trips {
+    counted: usize,
+    recorded: usize,
+}
+
+async fn trips(site: &Site, kind: &str) -> Trips {
+    let name = match kind {
+        NO_TLS => "portcullis_handshake_failures_total ".to_owned(),
+        kind => format!("portcullis_connections_cut_total{{kind=\"{kind}\"}} "),
+    };
+    let metrics = site.metrics().await;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+    let late = |parsed: bool| {
+        let entries = site.search(&["request-timeout"]);
+        let is = |entry: &&serde_json::Value| entry["http.route"].is_null() != parsed;
+        entries.iter().filter(is).count()
+    };
+    let recorded = match kind {
+        "slow-head" => late(false),
+        "slow-body" => late(true),
+        kind => cuts(site, kind).len(),
+    };
+    Trips {
+        counted: line.map_or(0, |count| count.parse().unwrap()),
+        recorded,
+    }
+}
+
+/// Events of one kind that no request's entry tells.
+fn cuts(site: &Site, kind: &str) -> Vec<serde_json::Value> {
+    let mut cuts = site.search(&["event:connection.cut"]);
+    cuts.retain(|entry| entry["portcullis.kind"] == kind);
+    for entry in &cuts {
+        assert_eq!(entry["client.address"], "127.0.0.1", "{entry}");
+    }
+    cuts
 }
 
 /// A connection that is kept open and not read.
@@ -392,6 +491,36 @@ async fn hold(site: &Site, slow: &Slow) -> Held {
     }
 }
 
+/// Handshakes are what costs a server more than its client. Those of one address are served, and those of nobody wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_handshakes_keeps_nobody_waiting_and_leaves_nothing_behind() {
+    const AT_ONCE: usize = 20;
+    const ROUNDS: usize = 30;
+    let upstream = Upstream::start("app").await;
+    let site = Site::plan()
+        .route("app", &upstream, "public = true")
+        .limits("address_rate = \"100000/1s\"\naddress_burst = 100000")
+        .start()
+        .await;
+    let bystander = Bystander::start(&site).await;
+    for _ in 0..ROUNDS {
+        // Each whole, with a key exchange of its own, and given up at once.
+        let client = site.client();
+        let shaking = (0..AT_ONCE).map(|_| client.connect("app.test", &[b"h2"]));
+        for shaken in futures_util::future::join_all(shaking).await {
+            drop(shaken.unwrap());
+        }
+        bystander.is_served().await;
+    }
+    eventually("the connections to be gone", async || {
+        (site.connections().await <= 1).then_some(())
+    })
+    .await;
+    let grown = bystander.stop().await;
+    assert!(grown < GROWTH, "{grown} KiB");
+    assert_eq!(offences(&upstream), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_of_one_address_leave_room_for_all_others() {
     let upstream = Upstream::start("app").await;
@@ -422,5 +551,12 @@ async fn connections_of_one_address_leave_room_for_all_others() {
             .then_some(())
     })
     .await;
+    // Told once for all of them.
+    let told = eventually("the cap in the log", async || {
+        let told = cuts(&site, "address-full").len();
+        (told > 0).then_some(told)
+    })
+    .await;
+    assert_eq!(told, 1);
     drop(held);
 }

@@ -125,6 +125,46 @@ async fn identity_and_forwarding_headers_of_a_client_never_pass_in_any_spelling(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_handshake_of_a_websocket_carries_no_identity_of_a_client_in_any_spelling() {
+    let upstream = Upstream::start("app").await;
+    let site = open(&upstream).await;
+    let authority = format!("app.test:{}", site.port);
+    let origin = format!("https://{authority}");
+    let mut raw = format!(
+        "GET /socket HTTP/1.1\r\nHost: {authority}\r\nOrigin: {origin}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    );
+    let names: Vec<_> = FORGED.iter().map(|name| name.to_lowercase()).collect();
+    let mut fields = vec![
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "https"),
+        (":path", "/socket"),
+        (":authority", authority.as_str()),
+        ("origin", origin.as_str()),
+        ("sec-websocket-version", "13"),
+    ];
+    for (sent, lower) in FORGED.iter().zip(&names) {
+        raw.push_str(&format!("{sent}: root\r\n{sent}: root2\r\n"));
+        fields.extend([(lower.as_str(), "root"), (lower.as_str(), "root2")]);
+    }
+    let mut wire = site.client().wire("app.test").await;
+    wire.send(raw + "\r\n").await;
+    assert_eq!(wire.answer().await.status, 101);
+    let mut h2 = RawH2::connect(&site.client(), "app.test").await;
+    let stream = h2.open(&fields).await.unwrap();
+    assert_eq!(h2.fate(stream).await, Fate::Answered(200));
+    assert_eq!(upstream.hits(), 2);
+    for seen in upstream.seen() {
+        assert_eq!(seen.header("upgrade"), Some("websocket"));
+        assert_eq!(seen.header("x-forwarded-for"), Some("127.0.0.1"));
+        for (name, value) in &seen.headers {
+            assert!(!value.as_bytes().starts_with(b"root"), "{name}: {value:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn headers_that_only_concern_client_and_app_pass_unchanged() {
     let upstream = Upstream::start("app").await;
     let site = open(&upstream).await;

@@ -45,6 +45,7 @@ mod gate;
 mod hand_over;
 mod harness;
 mod header_hygiene;
+mod hello_in_pieces;
 mod http2;
 mod init;
 mod listener_certificates;

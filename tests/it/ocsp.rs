@@ -154,7 +154,12 @@ async fn a_forged_foreign_or_bad_answer_is_never_stapled() {
             &[('V', SERIAL)],
             "whoever signed the answer may not",
         ),
-        (&pki, None, &[('R', SERIAL)], "is revoked; replace it"),
+        (
+            &pki,
+            None,
+            &[('R', SERIAL)],
+            "a certificate in force is revoked",
+        ),
         (
             &pki,
             None,
@@ -173,6 +178,73 @@ async fn a_forged_foreign_or_bad_answer_is_never_stapled() {
         serves(&site, &pki).await;
         assert!(!site.path("data/ocsp").exists(), "{told}");
     }
+}
+
+/// What the metrics say about revoked certificates.
+async fn revoked(site: &Site) -> u64 {
+    let metrics = site.metrics().await;
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("portcullis_certificates_revoked "));
+    line.unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn that_a_certificate_is_revoked_is_told_everywhere_until_another_is_in_force() {
+    let (pki, upstream, port) = (Pki::new(), Upstream::start("notes").await, free_port());
+    let good = Responder::start(port, &pki, &[('V', SERIAL)], None).await;
+    let (mut site, _leaf) = site(&pki, &upstream, port);
+    site.run().await;
+    stapled(&site).await;
+    assert_eq!(revoked(&site).await, 0);
+    let is_event = |entry: &serde_json::Value| entry["event.name"] == "certificate.revoked";
+    assert!(!site.entries().iter().any(is_event));
+    assert_eq!(site.stop().await, 0);
+
+    // What was kept of the good answer would be sent until half of its life is over.
+    std::fs::remove_dir_all(site.path("data/ocsp")).unwrap();
+    drop(good);
+    let _responder = Responder::start(port, &pki, &[('R', SERIAL)], None).await;
+    site.run().await;
+    let event = site.entry("the event", is_event).await;
+    assert_eq!(
+        event["portcullis.certificate.names"],
+        "notes.test login.test"
+    );
+    assert_eq!(
+        event["portcullis.certificate.responder"],
+        format!("http://127.0.0.1:{port}/")
+    );
+    eventually("the metric", async || {
+        (revoked(&site).await == 1).then_some(())
+    })
+    .await;
+    let log = site.log_text();
+    let line = log
+        .lines()
+        .find(|line| line.contains("a certificate in force is revoked"))
+        .unwrap();
+    assert!(line.contains("ERROR"), "{line}");
+    assert!(line.contains("put another one, with a new key"), "{line}");
+    // There is no other, so it is served; clients decide.
+    assert!(!is_stapled(&site).await);
+    serves(&site, &pki).await;
+
+    // Told once, also when the authority says it again.
+    let again = async || {
+        let told = site.log_text();
+        let times = told.matches("a certificate in force is revoked").count();
+        (times >= 2).then_some(())
+    };
+    eventually("the authority to be asked again", again).await;
+    let events = site.entries().into_iter().filter(is_event).count();
+    assert_eq!(events, 1);
+    let other = pki.leaf_asked_about("http://127.0.0.1:1/", 9, &["notes.test", "login.test"]);
+    serve(&site, &pki, &other);
+    eventually("the metric to forget it", async || {
+        (revoked(&site).await == 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

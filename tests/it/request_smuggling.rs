@@ -513,6 +513,59 @@ async fn well_formed_chunks_are_carried_with_framing_of_our_own() {
     assert_eq!(data, "hello0123456789");
 }
 
+/// Whatever stands in the content of a method that has none as a rule, it stays content, and nothing is read as a request.
+#[tokio::test(flavor = "multi_thread")]
+async fn content_with_get_is_framed_anew_and_never_becomes_a_second_request() {
+    const HIDDEN: &str = "GET /hidden HTTP/1.1\r\nHost: app.test\r\n\r\n";
+    let upstream = Scripted::start(vec![keeps(OK)]).await;
+    let site = Site::plan()
+        .toml(&format!(
+            "[route.app]\nhost = \"app.test\"\nto = \"{}\"\npublic = true\n",
+            upstream.url()
+        ))
+        .start()
+        .await;
+    let length = HIDDEN.len();
+    let framed = [
+        format!("Content-Length: {length}\r\n\r\n{HIDDEN}"),
+        format!("Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n{HIDDEN}\r\n0\r\n\r\n"),
+    ];
+    for method in ["GET", "HEAD", "OPTIONS", "DELETE"] {
+        for (number, framed) in framed.iter().enumerate() {
+            let before = upstream.received().len();
+            let mut wire = wire(&site).await;
+            let head = format!("Host: {}\r\n", host(&site));
+            wire.send(format!(
+                "{method} /first HTTP/1.1\r\n{head}{framed}GET /next HTTP/1.1\r\n{head}\r\n"
+            ))
+            .await;
+            let answer = if method == "HEAD" {
+                wire.head().await
+            } else {
+                wire.answer().await
+            };
+            assert_eq!(answer.status, 200, "{method} {number}");
+            assert_eq!(wire.answer().await.status, 200, "{method} {number}");
+            let received = upstream.received().split_off(before);
+            let [first, next] = received.as_slice() else {
+                panic!("{method} {number}: {received:?}")
+            };
+            assert!(next.starts_with("GET /next "), "{next}");
+            let (head, content) = first.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with(&format!("{method} /first ")), "{head}");
+            let head = head.to_ascii_lowercase();
+            let fields = head.matches("content-length: ").count()
+                + head.matches("transfer-encoding: chunked").count();
+            assert_eq!(fields, 1, "{head}");
+            let unframed = content
+                .strip_prefix(&format!("{length:x}\r\n"))
+                .and_then(|rest| rest.strip_suffix("\r\n0\r\n\r\n"))
+                .unwrap_or(content);
+            assert_eq!(unframed, HIDDEN, "{method} {number}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn pipelined_requests_are_answered_in_order_and_end_at_the_first_malformed_one() {
     let upstream = Upstream::start("app").await;

@@ -112,6 +112,14 @@ impl Verdict {
     }
 }
 
+/// What the metrics count of one kind.
+async fn cuts(site: &Site, kind: &str) -> usize {
+    let name = format!("portcullis_connections_cut_total{{kind=\"{kind}\"}} ");
+    let metrics = site.metrics().await;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+    line.map_or(0, |count| count.parse().unwrap())
+}
+
 /// Requests of others than the bystander.
 fn offences(upstream: &Upstream, path: &str) -> usize {
     let seen = upstream.seen();
@@ -123,7 +131,10 @@ async fn slow_heads_and_bodies_lose_every_connection() {
     let upstream = Upstream::start("app").await;
     let limits = "header_timeout = \"2s\"\nbody_timeout = \"500ms\"";
     let stage = stage(&upstream, limits).await;
-    for (mode, path) in [(HEADS, "/heads"), (BODIES, "/echo")] {
+    for (mode, path, kind) in [
+        (HEADS, "/heads", "slow-head"),
+        (BODIES, "/echo", "slow-body"),
+    ] {
         let bystander = Bystander::start(&stage.site).await;
         let verdict = stage.verdict(stage.attack(mode, path, "20")).await;
         assert!(verdict.is_defeat(), "{mode:?}: {verdict:?}");
@@ -133,6 +144,8 @@ async fn slow_heads_and_bodies_lose_every_connection() {
         .await;
         let grown = bystander.stop().await;
         assert!(grown < GROWTH, "{mode:?}: {grown} KiB");
+        let cut = cuts(&stage.site, kind).await;
+        assert!(cut > MANY / 2, "{mode:?}: {cut}");
     }
     // The tool's probe asks for the same path; nothing of an attack is ever a whole request.
     assert!(upstream.seen().iter().all(|seen| seen.body.is_empty()));
@@ -172,4 +185,7 @@ async fn slow_reading_loses_every_connection() {
     for entry in entries {
         assert_eq!(entry["portcullis.reason"], "client-closed", "{entry}");
     }
+    assert!(cuts(&stage.site, "slow-read").await >= MANY);
+    let events = stage.site.search(&["event:connection.cut", "slow-read"]);
+    assert!(events.len() >= MANY);
 }

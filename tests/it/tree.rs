@@ -361,6 +361,39 @@ fn every_requirement_of_the_edge_has_its_test_or_its_reason() {
     assert_eq!(expected, 61, "rows 1 to 60");
 }
 
+/// A target that is not built, has no inputs, or is not run by the ordinary tests protects nothing.
+#[test]
+fn every_fuzz_target_is_built_and_has_a_small_corpus_that_the_tests_run() {
+    let stem = |path: &PathBuf| path.file_stem().unwrap().to_string_lossy().into_owned();
+    let targets: BTreeSet<_> = rust_files("fuzz/fuzz_targets").iter().map(stem).collect();
+    assert!(targets.len() > 10, "the fuzz targets were not found");
+    let (built, run) = (read("fuzz/Cargo.toml"), read("src/fuzzing/mod.rs"));
+    for target in &targets {
+        assert!(
+            built.contains(&format!("name = \"{target}\"\n")),
+            "{target}"
+        );
+        assert!(
+            run.contains(&format!("(\"{target}\", super::{target}),")),
+            "{target}"
+        );
+        let entry = read(format!("fuzz/fuzz_targets/{target}.rs"));
+        assert!(entry.contains(&format!("portcullis::fuzzing::{target}(data)")));
+    }
+    let mut corpora = BTreeSet::new();
+    for corpus in fs::read_dir(root().join("fuzz/corpus")).unwrap() {
+        let corpus = corpus.unwrap().path();
+        let inputs: Vec<_> = fs::read_dir(&corpus).unwrap().flatten().collect();
+        assert!((1..=60).contains(&inputs.len()), "{}", corpus.display());
+        for input in inputs {
+            let (path, length) = (input.path(), input.metadata().unwrap().len());
+            assert!(length <= 4096, "{} has {length} bytes", path.display());
+        }
+        corpora.insert(stem(&corpus));
+    }
+    assert_eq!(targets, corpora);
+}
+
 #[test]
 fn the_request_path_names_functions_that_exist() {
     let text = read("docs/request-path.md");

@@ -346,6 +346,94 @@ async fn an_upstream_whose_certificate_does_not_verify_gets_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn plain_bytes_before_the_upstreams_handshake_are_no_answer_and_end_it() {
+    const INJECTED: [&[u8]; 5] = [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: TLS/1.0\r\n\r\n",
+        b"220 ready\r\n",
+        b"\r\n",
+        b"\0",
+    ];
+    let authority = Authority::new();
+    let keys = |upstream: &Upstream| {
+        format!(
+            "targets = [\"{}\"]\ntls = {{ ca = \"known.pem\" }}",
+            upstream.url()
+        )
+    };
+    let clean = Upstream::start_tls("clean", &authority, &[b"http/1.1"]).await;
+    for plain in INJECTED {
+        let spoilt = Upstream::start_tls_after(plain, "spoilt", &authority, &[b"http/1.1"]).await;
+        let mut site = Site::plan()
+            .toml(&route("clean", &keys(&clean)))
+            .toml(&route("spoilt", &keys(&spoilt)))
+            .prepare();
+        site.write("known.pem", &authority.pem());
+        site.run().await;
+        let shown = plain.escape_ascii().to_string();
+        for _ in 0..2 {
+            let answer = get(&site, "spoilt", "GET").await;
+            assert_eq!(answer.status, 502, "{shown}");
+            assert!(!answer.text().contains("forged"), "{shown}");
+        }
+        assert_eq!((spoilt.hits(), spoilt.connections()), (0, 0), "{shown}");
+        let answer = get(&site, "clean", "GET").await;
+        assert_eq!(answer.text(), "upstream clean /", "{shown}");
+    }
+    assert_eq!(clean.hits(), INJECTED.len());
+}
+
+/// Nobody but the service that was judged sees what its visitors send, also when it is away or refuses.
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_go_to_the_upstream_that_was_judged_and_to_no_other() {
+    let (app, other) = (Upstream::start("app").await, Upstream::start("other").await);
+    let failing = Scripted::start(vec![closes("HTTP/1.1 200 OK\r\nBroken\r\n\r\n")]).await;
+    let gone = format!("targets = [\"http://127.0.0.1:{}\"]", free_port());
+    let site = Site::plan()
+        .route("app", &app, "public = true")
+        .route("other", &other, "public = true")
+        .route("locked", &other, "allow = [\"group:staff\"]")
+        .toml(&route("gone", &gone))
+        .toml(&route(
+            "failing",
+            &format!("targets = [\"{}\"]", failing.url()),
+        ))
+        .start()
+        .await;
+    for (name, status) in [
+        ("app", 200),
+        ("gone", 502),
+        ("failing", 502),
+        ("locked", 401),
+    ] {
+        let mut sender = site.client().h1(&format!("{name}.test")).await;
+        let asked = request(&site, "GET", name, "/")
+            .header("authorization", "Basic c2VjcmV0")
+            .header("x-api-key", "c2VjcmV0")
+            .header("cookie", "app=c2VjcmV0")
+            .body(content(""))
+            .unwrap();
+        let answer = collect(sender.send_request(asked).await.unwrap()).await;
+        assert_eq!(answer.status, status, "{name}");
+        assert!(!answer.text().contains("c2VjcmV0"), "{name}");
+        assert!(
+            answer
+                .headers
+                .values()
+                .all(|value| !value.as_bytes().windows(8).any(|part| part == b"c2VjcmV0")),
+            "{name}"
+        );
+    }
+    let seen = app.last();
+    assert_eq!(seen.header("authorization"), Some("Basic c2VjcmV0"));
+    assert_eq!(seen.header("cookie"), Some("app=c2VjcmV0"));
+    assert_eq!((app.hits(), other.hits()), (1, 0));
+    for request in failing.received() {
+        assert!(request.to_ascii_lowercase().contains("host: failing.test"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_failure_is_in_the_log_with_its_reason() {
     let upstream = Upstream::start("app").await;
     let slow = format!(

@@ -152,8 +152,9 @@ impl<'a> Attributes<'a> {
                 found.http_only = true;
             } else if is(b"samesite") {
                 found.same_site = Some(value);
-            } else if is(b"domain") {
-                found.domain = (!value.is_empty()).then_some(value);
+            } else if is(b"domain") && !value.is_empty() {
+                // Some browsers pass over an empty one, and an earlier one counts for them.
+                found.domain = Some(value);
             } else if is(b"path") {
                 found.path = Some(value);
             }

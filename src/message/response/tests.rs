@@ -116,6 +116,12 @@ fn a_cookie_stays_with_its_host_unless_the_route_says_otherwise() {
     let refuse = "cookies = { domain = \"refuse\" }";
     assert!(cookies(refuse, wide).is_empty());
     assert!(cookies(refuse, "a=b; Domain=app.example; domain=example").is_empty());
+    // To some browsers an empty one is none, and the first one counts.
+    assert_eq!(
+        cookies("", "a=b; Domain=.example; Domain="),
+        ["a=b; Secure"]
+    );
+    assert!(cookies(refuse, "a=b; Domain=.example; Domain=").is_empty());
     assert_eq!(
         cookies(refuse, "a=b; Domain=App.Example"),
         ["a=b; Domain=App.Example; Secure"]

@@ -25,6 +25,7 @@ fn ordinary_targets_are_admitted_byte_for_byte() {
         "/a?b=/../..//;%2e%zz",
         "/a?",
         "/100%25",
+        "/%252/b..c/4.",
         "/a[0]|b^c",
         "/%E2%82%AC",
     ] {

@@ -8,6 +8,7 @@ mod session;
 
 use std::error::Error as StdError;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,11 +107,14 @@ pub(crate) enum End {
     NothingToProve,
     /// The TLS handshake failed.
     Handshake(std::io::Error),
-    HandshakeTimeout,
+    /// The TLS handshake of a client from there did not end in time.
+    HandshakeTimeout(IpAddr),
     /// A request's head did not end in time; nobody but this record knows of the request.
     HeaderTimeout(Arc<Peer>),
     /// The client did not take the bytes of an answer in time.
-    SendTimeout,
+    SendTimeout(Arc<Peer>),
+    /// The client did not answer a ping of HTTP/2 in time.
+    Unresponsive(Arc<Peer>),
     /// A message was refused on the wire and answered; nobody but this record knows of it.
     Refused(Arc<Peer>, AdmitError),
     /// A request could not be parsed and was answered 400; nobody but this record knows of it.
@@ -129,14 +133,15 @@ impl End {
     /// What the client did that made us close, in a word for the metrics.
     pub(super) const fn offence(&self) -> Option<&'static str> {
         match self {
-            Self::HandshakeTimeout => Some("slow-handshake"),
+            Self::Idle => Some("idle"),
+            Self::HandshakeTimeout(_) => Some("slow-handshake"),
             Self::HeaderTimeout(_) => Some("slow-head"),
-            Self::SendTimeout => Some("slow-read"),
+            Self::SendTimeout(_) => Some("slow-read"),
+            Self::Unresponsive(_) => Some("unresponsive"),
             Self::Refused(..) | Self::Malformed(_) => Some("malformed"),
             Self::HeadTooLarge(_) => Some("large-head"),
             Self::Flooded(_, flood) => Some(flood.code()),
             Self::Closed
-            | Self::Idle
             | Self::Unannounced(_)
             | Self::Crowded
             | Self::UnknownName
@@ -145,6 +150,15 @@ impl End {
             | Self::Handshake(_)
             | Self::Broken(_)
             | Self::Gone(_) => None,
+        }
+    }
+
+    /// Whose offence it was, where no entry of a request or of its own tells.
+    pub(super) fn unrecorded(&self) -> Option<IpAddr> {
+        match self {
+            Self::HandshakeTimeout(client) => Some(*client),
+            Self::SendTimeout(peer) | Self::Unresponsive(peer) => Some(peer.ip()),
+            _ => None,
         }
     }
 }
@@ -198,7 +212,7 @@ where
     let (stream, facts) = match shaking.await {
         Ok(Ok(established)) => established,
         Ok(Err(end)) => return end,
-        Err(_elapsed) => return End::HandshakeTimeout,
+        Err(_elapsed) => return End::HandshakeTimeout(ends.source.ip()),
     };
     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let io = Counted::new(Box::new(Secured::new(stream)), Arc::clone(&activity), pass);

@@ -272,7 +272,7 @@ impl Session<'_> {
                 let peer = || Arc::clone(&self.peer);
                 return self.refused().unwrap_or_else(|| End::HeaderTimeout(peer()));
             }
-            Stop::Overdue(Overdue::Send) => return End::SendTimeout,
+            Stop::Overdue(Overdue::Send) => return End::SendTimeout(Arc::clone(&self.peer)),
             Stop::Overdue(Overdue::Idle) => true,
             Stop::Draining => false,
         };
@@ -303,6 +303,7 @@ impl Session<'_> {
         match outcome {
             Ok(()) => End::Closed,
             Err(error) if is_flood(&error) => End::Flooded(peer(), Flood::Library),
+            Err(error) if error.is_timeout() => End::Unresponsive(peer()),
             Err(error) if error.is_parse_too_large() => End::HeadTooLarge(peer()),
             Err(error) if error.is_parse() => End::Malformed(peer()),
             Err(error) => End::Broken(error),

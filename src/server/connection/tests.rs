@@ -23,7 +23,7 @@ use crate::config::Profile;
 use crate::message::Body;
 use crate::message::body::read_at_most;
 use crate::message::frames::Tally;
-use crate::server::accept::{Gate, accept_loop};
+use crate::server::accept::{Gate, Refusals, accept_loop};
 use crate::server::door::{Door, Entrance};
 use crate::tasks::Tasks;
 use crate::tls::testing::{BOTH, TestPki};
@@ -78,7 +78,8 @@ impl Site {
         let tls = secure.then(|| Arc::new(pki.server(Profile::Intermediate, BOTH, &[HOST])));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (tasks, gate) = (Tasks::new(), Gate::new(100, 3, Default::default()));
+        let refusals = Refusals::new(Default::default(), drop);
+        let (tasks, gate) = (Tasks::new(), Gate::new(100, 3, refusals));
         let door = Door {
             name: None,
             tls,
@@ -153,10 +154,11 @@ fn name(end: &End) -> &'static str {
         End::Proved(_) => "proved",
         End::NothingToProve => "nothing-to-prove",
         End::Handshake(_) => "handshake",
-        End::HandshakeTimeout => "handshake-timeout",
+        End::HandshakeTimeout(_) => "handshake-timeout",
         End::HeaderTimeout(_) => "header-timeout",
         End::Refused(..) => "refused",
-        End::SendTimeout => "send timeout",
+        End::SendTimeout(_) => "send timeout",
+        End::Unresponsive(_) => "unresponsive",
         End::Malformed(_) => "malformed",
         End::HeadTooLarge(_) => "head-too-large",
         End::Flooded(..) => "flooded",

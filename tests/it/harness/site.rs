@@ -286,9 +286,13 @@ impl Site {
 
     /// The audit log as `audit search` reads it, oldest first.
     pub(crate) fn entries(&self) -> Vec<serde_json::Value> {
-        let said = self
-            .command(&["audit", "search", "--format", "jsonl", "--limit", "100000"])
-            .ok();
+        self.search(&[])
+    }
+
+    /// What `audit search` finds by these words, oldest first.
+    pub(crate) fn search(&self, words: &[&str]) -> Vec<serde_json::Value> {
+        let options = ["audit", "search", "--format", "jsonl", "--limit", "100000"];
+        let said = self.command(&[&options, words].concat()).ok();
         let mut entries: Vec<serde_json::Value> = said
             .out
             .lines()

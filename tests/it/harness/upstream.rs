@@ -91,15 +91,26 @@ impl Upstream {
         authority: &Authority,
         protocols: &[&[u8]],
     ) -> Self {
+        Self::start_tls_after(b"", name, authority, protocols).await
+    }
+
+    /// The same, after these bytes in clear.
+    pub(crate) async fn start_tls_after(
+        plain: &'static [u8],
+        name: &'static str,
+        authority: &Authority,
+        protocols: &[&[u8]],
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(authority.server("localhost", protocols)));
         let book = Book::new(name);
         let record = book.clone();
         let serving = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
+            while let Ok((mut stream, _)) = listener.accept().await {
                 let (acceptor, record) = (acceptor.clone(), record.clone());
                 tokio::spawn(async move {
+                    stream.write_all(plain).await.unwrap();
                     // A refused certificate is the point of a test.
                     let Ok(stream) = acceptor.accept(stream).await else {
                         return;
