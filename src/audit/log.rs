@@ -204,6 +204,21 @@ impl AuditLog {
         self.accept(event, None);
     }
 
+    /// Records what a stranger brought about, while there is room: it crowds out nothing that has to be recorded, and
+    /// never uses up what the disk holds in reserve. It has to be counted elsewhere.
+    pub(crate) fn offer(&self, event: SecurityEvent) {
+        if self.shared.check().is_err() {
+            return;
+        }
+        if self.shared.reserve().is_err() {
+            self.shared.release(1);
+            return;
+        }
+        let event = Box::new(event);
+        let durable = None;
+        self.shared.push(Work::Event { event, durable }, false);
+    }
+
     /// Records a security event and waits until it would survive a power cut.
     pub(crate) async fn record_durably(
         &self,

@@ -13,6 +13,9 @@ use super::request::{AccessRequest, Caller};
 use super::slices::Slice;
 use crate::base::PolicyId;
 
+/// Longer paths are decided anew where policies read them, so that made-up ones cannot fill the memory.
+const LONGEST_PATH: usize = 256;
+
 /// What the policies said, without the parts that belong to one request.
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome {
@@ -54,7 +57,8 @@ pub(crate) fn key(slice: &Slice, request: &AccessRequest<'_>, version: u64) -> O
         || known.device.is_some()
         || known.token.is_some()
         || known.grant.is_some();
-    if reads.request_id || (reads.credentials && has_credentials) {
+    let is_long = reads.path && request.path.len() > LONGEST_PATH;
+    if reads.request_id || (reads.credentials && has_credentials) || is_long {
         return None;
     }
     let mut key = Vec::with_capacity(64);

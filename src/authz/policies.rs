@@ -23,8 +23,8 @@ use super::slices::Slices;
 use super::study::Index;
 use super::{lint, load};
 
-/// Decisions that a worker keeps, over all callers and routes. An entry is about 200 bytes.
-const REMEMBERED: usize = 65_536;
+/// Decisions that a worker keeps, over all callers and routes. An entry is about 200 bytes, and at most 700.
+const REMEMBERED: usize = 32_768;
 /// Callers whose entities a worker keeps.
 const CALLERS: usize = 16_384;
 /// Callers joined with a target and an action. An entry is about 1 KiB, more for callers in many groups.

@@ -1,8 +1,8 @@
-//! A bounded table that keeps what was used lately, for every thread its own.
+//! A bounded table that keeps what was used lately, for every thread its own as long as there are enough lanes.
 //!
 //! Two generations: when the young one is full it becomes the old one, and the old one is dropped whole. So nothing
-//! ever scans, and an entry that is not asked for leaves after at most two turns. No thread sees or waits for what
-//! another keeps, so a value has to say by itself whether it still holds.
+//! ever scans, and an entry that is not asked for leaves after at most two turns. No thread sees what another keeps, so a
+//! value has to say by itself whether it still holds.
 
 use std::borrow::Borrow;
 use std::hash::Hash;
@@ -64,6 +64,12 @@ impl<K: Hash + Eq + Clone, V> Recent<K, V> {
         lane.keep(key, value, self.room);
     }
 
+    pub(crate) fn remove(&self, key: &K) {
+        let mut lane = self.lanes.at(lane::own()).lock();
+        lane.young.remove(key);
+        lane.old.remove(key);
+    }
+
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         let sizes = self.lanes.iter().map(|lane| {
@@ -114,6 +120,8 @@ mod tests {
             assert_eq!(recent.find(&7), Some(7));
         }
         assert_eq!(recent.find(&100), None);
+        recent.remove(&7);
+        assert_eq!(recent.find(&7), None);
     }
 
     #[test]

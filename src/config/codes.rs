@@ -148,7 +148,7 @@ codes! {
     "PC3105", "a certificate from the future", "Its validity has not begun. Is this machine's clock right?";
     "PC3106", "a certificate without names", "Browsers look at the subject alternative names only.";
     "PC3107", "a certificate nobody needs", "No route and not the portal has one of its names.";
-    "PC3108", "a host without a certificate", "A route or the portal uses a name that no certificate carries. Browsers could not open it.";
+    "PC3108", "a host without a certificate", "A route or the portal uses a name that no certificate carries on a listener that serves it. Browsers could not open it there.";
     "PC3109", "a certificate that expires soon", "Renew it now; changed files are noticed without a restart.";
     "PC3110", "a weak certificate", "Its key or signature is below what Mozilla's guideline 6.0 wants for this profile.";
     "PC3111", "the internal authority cannot be used", "The files of the internal authority in the data folder are damaged or cannot be written.";

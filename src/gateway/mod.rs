@@ -168,7 +168,7 @@ impl Gateway {
         let event = SecurityEvent::new(now, audit::Action::ConnectionCut)
             .from(client, None)
             .detail("portcullis.kind", kind);
-        self.shared.audit.record(event);
+        self.shared.audit.offer(event);
     }
 
     /// Records that a connection was ended because its client flooded it.
@@ -177,7 +177,7 @@ impl Gateway {
         let event = SecurityEvent::new(now, audit::Action::ConnectionFlooded)
             .from(peer.ip(), None)
             .detail("portcullis.flood", flood.code());
-        self.shared.audit.record(event);
+        self.shared.audit.offer(event);
     }
 
     /// Answers one request. Infallible: whatever goes wrong becomes a response and an audit entry.

@@ -11,19 +11,21 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::door::{Door, Entrance};
+use crate::base::recent::Recent;
 use crate::tasks::Tasks;
 
 /// Pause after an error that says the machine is out of something.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How often it is told that a cap is reached, however many connections it costs.
+/// How often a worker tells that a cap is reached, however many connections it costs.
 const TELL_EVERY: Duration = Duration::from_mins(1);
+/// Addresses of which a worker knows when it told of them.
+const TOLD: usize = 4096;
 
 /// A connection that passed the caps.
 #[derive(Debug)]
@@ -46,9 +48,7 @@ pub(crate) struct Gate {
     total: usize,
     per_address: usize,
     open: AtomicUsize,
-    by_address: DashMap<Neighbour, Neighbours>,
-    /// Last time it was told that there is no place at all.
-    told: Mutex<Option<Instant>>,
+    by_address: DashMap<Neighbour, usize>,
     refusals: Refusals,
 }
 
@@ -63,6 +63,8 @@ pub(crate) enum Full {
 pub(crate) struct Refusals {
     counter: Counter,
     tell: Box<dyn Fn(Full) + Send + Sync>,
+    /// When a worker told of whom last; of `None`, that there is no place at all.
+    told: Recent<Option<Neighbour>, Instant>,
 }
 
 impl Refusals {
@@ -70,13 +72,19 @@ impl Refusals {
         Self {
             counter,
             tell: Box::new(tell),
+            told: Recent::new(TOLD),
         }
     }
 
-    fn count(&self, full: Full, now: Instant, told: &mut Option<Instant>) {
+    fn count(&self, full: Full, now: Instant) {
         self.counter.inc();
-        if told.is_none_or(|before| now.duration_since(before) >= TELL_EVERY) {
-            *told = Some(now);
+        let of_whom = match full {
+            Full::Address(ip) => Some(Neighbour::from(ip)),
+            Full::All => None,
+        };
+        let before = self.told.find(&of_whom);
+        if before.is_none_or(|before| now.duration_since(before) >= TELL_EVERY) {
+            self.told.insert(of_whom, now);
             (self.tell)(full);
         }
     }
@@ -86,14 +94,6 @@ impl fmt::Debug for Refusals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Refusals").field(&self.counter).finish()
     }
-}
-
-/// The connections of one address.
-#[derive(Debug, Default)]
-struct Neighbours {
-    open: usize,
-    /// Last time it was told that there are too many.
-    told: Option<Instant>,
 }
 
 /// What counts as one address: an IPv4 address, or an IPv6 network of 64 bits, which one customer gets as a rule.
@@ -134,7 +134,6 @@ impl Gate {
             per_address,
             open: AtomicUsize::new(0),
             by_address: DashMap::new(),
-            told: Mutex::default(),
             refusals,
         })
     }
@@ -149,14 +148,21 @@ impl Gate {
     pub(crate) fn enter_unnamed(self: &Arc<Self>) -> Option<Pass> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.total {
             self.open.fetch_sub(1, Ordering::Relaxed);
-            let mut told = self.told.lock();
-            self.refusals.count(Full::All, Instant::now(), &mut told);
+            self.refusals.count(Full::All, Instant::now());
             return None;
         }
         Some(Pass {
             gate: Arc::clone(self),
             neighbour: None,
         })
+    }
+
+    /// Takes a place of one address, if there is one.
+    fn has_place_for(&self, neighbour: Neighbour) -> bool {
+        let mut count = self.by_address.entry(neighbour).or_insert(0);
+        let has_place = *count < self.per_address;
+        *count += usize::from(has_place);
+        has_place
     }
 
     #[cfg(test)]
@@ -174,14 +180,11 @@ impl Pass {
             return true;
         }
         let neighbour = Neighbour::from(ip);
-        let mut neighbours = self.gate.by_address.entry(neighbour).or_default();
-        if neighbours.open >= self.gate.per_address {
-            let full = Full::Address(ip);
+        if !self.gate.has_place_for(neighbour) {
             let refusals = &self.gate.refusals;
-            refusals.count(full, Instant::now(), &mut neighbours.told);
+            refusals.count(Full::Address(ip), Instant::now());
             return false;
         }
-        neighbours.open += 1;
         self.neighbour = Some(neighbour);
         true
     }
@@ -194,8 +197,8 @@ impl Drop for Pass {
             return;
         };
         if let Entry::Occupied(mut entry) = self.gate.by_address.entry(neighbour) {
-            if entry.get().open > 1 {
-                entry.get_mut().open -= 1;
+            if *entry.get() > 1 {
+                *entry.get_mut() -= 1;
             } else {
                 entry.remove();
             }
@@ -309,6 +312,8 @@ mod tests {
         let (gate, told) = gate(3, 1);
         let ip = |text: &str| text.parse().unwrap();
         let (here, there) = (ip("192.0.2.1"), ip("192.0.2.2"));
+        // That all of an address's connections end starts nothing anew.
+        drop(gate.enter(here));
         let _open = (gate.enter(here), gate.enter(there));
         for _ in 0..9 {
             assert!(gate.enter(here).is_none() && gate.enter(there).is_none());
@@ -325,10 +330,10 @@ mod tests {
     #[test]
     fn refusals_that_go_on_are_told_again_every_minute() {
         let (gate, told) = gate(0, 0);
-        let (begun, mut last) = (Instant::now(), None);
+        let begun = Instant::now();
         for seconds in [0, 1, 59, 60, 61, 119, 120] {
             let now = begun + Duration::from_secs(seconds);
-            gate.refusals.count(Full::All, now, &mut last);
+            gate.refusals.count(Full::All, now);
         }
         assert_eq!(told.lock().len(), 3);
         assert_eq!(gate.refusals.counter.get(), 7);

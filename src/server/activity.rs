@@ -116,7 +116,9 @@ impl Activity {
     /// How long nobody needs to look: a connection that is about to rest is looked at sooner.
     fn pause(&self, tick: Duration, quiet: Option<Duration>) -> Duration {
         match quiet {
-            Some(quiet) if !self.is_busy() && !self.rests() => quiet.min(tick),
+            Some(quiet) if !self.is_busy() && !self.rests() && !self.head_has_begun() => {
+                quiet.min(tick)
+            }
             Some(_) | None => tick,
         }
     }

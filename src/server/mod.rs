@@ -250,7 +250,7 @@ fn refusals(core: &Core) -> Refusals {
     let counter = core.ledger.metrics.connections_refused.clone();
     Refusals::new(counter, move |full| {
         let event = SecurityEvent::new(clock.now(), Action::ConnectionCut);
-        audit.record(match full {
+        audit.offer(match full {
             Full::Address(client) => {
                 tracing::warn!(
                     "event.name" = "portcullis.connections.crowded",

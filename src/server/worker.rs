@@ -115,7 +115,7 @@ async fn serve(accepted: Accepted, gateway: Arc<Gateway>, tasks: Tasks) {
         End::HeaderTimeout(peer) => gateway.unparsed(peer, Reason::RequestTimeout, 0),
         End::Refused(peer, why) => gateway.unparsed(peer, why.reason(), why.status().as_u16()),
         End::SendTimeout(_) => tracing::debug!("a client did not take its answer"),
-        End::Unresponsive(_) => tracing::debug!("a client did not answer a ping"),
+        End::Unresponsive => tracing::debug!("a client did not answer a ping"),
         End::Malformed(peer) => gateway.unparsed(peer, Reason::MalformedRequest, 400),
         End::HeadTooLarge(peer) => gateway.unparsed(peer, Reason::HeadTooLarge, 431),
         End::Flooded(peer, flood) => gateway.flooded(&peer, flood),

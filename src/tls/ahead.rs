@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::coop;
 use tokio_util::io::poll_read_buf;
 
 /// Four records of TLS (RFC 8446 section 5.2): as much as the kernel moves at once.
@@ -92,7 +93,10 @@ impl AsyncRead for ReadAhead {
             }
             ready!(this.poll_ahead(cx, buffer.remaining()))?;
         }
+        // What is held counts like what is read: a task that always finds some must leave room for others.
+        let turn = ready!(coop::poll_proceed(cx));
         this.give(buffer);
+        turn.made_progress();
         Poll::Ready(Ok(()))
     }
 }

@@ -384,6 +384,8 @@ async fn a_client_that_answers_no_ping_is_closed_and_everybody_else_is_served() 
     let site = Site::plan()
         .route("app", &upstream, "public = true")
         .limits("h2_ping_interval = \"500ms\"\nh2_ping_timeout = \"500ms\"")
+        // The bystander asks as fast as it is answered.
+        .limits("address_rate = \"100000/1s\"\naddress_burst = 100000")
         .start()
         .await;
     let bystander = Bystander::start(&site).await;
@@ -391,9 +393,10 @@ async fn a_client_that_answers_no_ping_is_closed_and_everybody_else_is_served() 
     let mut deaf = RawH2::connect(&site.client(), "app.test").await;
     let asked = frame(HEADERS, END_HEADERS | END_STREAM, 1, &get(&site, "/slow"));
     deaf.write(&asked).await.unwrap();
+    // A laptop that sleeps is everyday; the request that it had under way has its entry.
     let once = Trips {
         counted: 1,
-        recorded: 1,
+        recorded: 0,
     };
     eventually("the trip", async || {
         (trips(&site, "unresponsive").await == once).then_some(())
@@ -411,13 +414,7 @@ async fn a_client_that_answers_no_ping_is_closed_and_everybody_else_is_served() 
 const NO_TLS: &str = "no-tls";
 
 /// Kinds that have an entry each. The others are everyday: a browser that leaves, and a port that somebody scans.
-const RECORDED: [&str; 5] = [
-    "slow-handshake",
-    "slow-head",
-    "slow-body",
-    "slow-read",
-    "unresponsive",
-];
+const RECORDED: [&str; 4] = ["slow-handshake", "slow-head", "slow-body", "slow-read"];
 
 /// How often one kind of trip is in the metrics, and in the audit log.
 #[derive(Debug, PartialEq)]
@@ -526,7 +523,7 @@ async fn connections_of_one_address_leave_room_for_all_others() {
     let upstream = Upstream::start("app").await;
     let site = Site::plan()
         .route("app", &upstream, "public = true")
-        .server("max_connections_per_address = 40")
+        .server("max_connections_per_address = 40\nworkers = 1")
         .start()
         .await;
     let bystander = Bystander::start(&site).await;
@@ -551,7 +548,7 @@ async fn connections_of_one_address_leave_room_for_all_others() {
             .then_some(())
     })
     .await;
-    // Told once for all of them.
+    // Told once for all of them by each worker.
     let told = eventually("the cap in the log", async || {
         let told = cuts(&site, "address-full").len();
         (told > 0).then_some(told)

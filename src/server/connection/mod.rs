@@ -113,8 +113,8 @@ pub(crate) enum End {
     HeaderTimeout(Arc<Peer>),
     /// The client did not take the bytes of an answer in time.
     SendTimeout(Arc<Peer>),
-    /// The client did not answer a ping of HTTP/2 in time.
-    Unresponsive(Arc<Peer>),
+    /// The client did not answer a ping of HTTP/2 in time: a laptop that sleeps, a phone that left.
+    Unresponsive,
     /// A message was refused on the wire and answered; nobody but this record knows of it.
     Refused(Arc<Peer>, AdmitError),
     /// A request could not be parsed and was answered 400; nobody but this record knows of it.
@@ -137,7 +137,7 @@ impl End {
             Self::HandshakeTimeout(_) => Some("slow-handshake"),
             Self::HeaderTimeout(_) => Some("slow-head"),
             Self::SendTimeout(_) => Some("slow-read"),
-            Self::Unresponsive(_) => Some("unresponsive"),
+            Self::Unresponsive => Some("unresponsive"),
             Self::Refused(..) | Self::Malformed(_) => Some("malformed"),
             Self::HeadTooLarge(_) => Some("large-head"),
             Self::Flooded(_, flood) => Some(flood.code()),
@@ -153,11 +153,11 @@ impl End {
         }
     }
 
-    /// Whose offence it was, where no entry of a request or of its own tells.
+    /// Whose offence it was, where no entry of a request or of its own tells; everyday ones are nobody's.
     pub(super) fn unrecorded(&self) -> Option<IpAddr> {
         match self {
             Self::HandshakeTimeout(client) => Some(*client),
-            Self::SendTimeout(peer) | Self::Unresponsive(peer) => Some(peer.ip()),
+            Self::SendTimeout(peer) => Some(peer.ip()),
             _ => None,
         }
     }

@@ -303,7 +303,7 @@ impl Session<'_> {
         match outcome {
             Ok(()) => End::Closed,
             Err(error) if is_flood(&error) => End::Flooded(peer(), Flood::Library),
-            Err(error) if error.is_timeout() => End::Unresponsive(peer()),
+            Err(error) if error.is_timeout() => End::Unresponsive,
             Err(error) if error.is_parse_too_large() => End::HeadTooLarge(peer()),
             Err(error) if error.is_parse() => End::Malformed(peer()),
             Err(error) => End::Broken(error),

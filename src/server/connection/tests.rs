@@ -158,7 +158,7 @@ fn name(end: &End) -> &'static str {
         End::HeaderTimeout(_) => "header-timeout",
         End::Refused(..) => "refused",
         End::SendTimeout(_) => "send timeout",
-        End::Unresponsive(_) => "unresponsive",
+        End::Unresponsive => "unresponsive",
         End::Malformed(_) => "malformed",
         End::HeadTooLarge(_) => "head-too-large",
         End::Flooded(..) => "flooded",

@@ -55,9 +55,9 @@ impl Connection {
         Poll::Ready(Ok(read))
     }
 
-    /// Gives the buffer back before the connection rests; `None` when bytes came that belong to no answer.
+    /// Gives buffers back before the connection rests; `None` when bytes came that belong to no answer.
     pub(super) fn rested(mut self) -> Option<Self> {
-        if !self.buffer.is_empty() {
+        if !self.buffer.is_empty() || !self.is_silent() {
             return None;
         }
         self.buffer = BytesMut::new();

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use dashmap::DashMap;
 use parking_lot::Mutex;
 
@@ -94,24 +94,27 @@ impl Live {
 #[derive(Debug)]
 struct Reference {
     host: Host,
-    live: Arc<Live>,
-    /// Set when it leaves the table, for the workers that keep it.
-    withdrawn: AtomicBool,
+    /// Empty from when it leaves the table, whichever worker keeps it: of a session that has ended nothing stays.
+    live: ArcSwapOption<Live>,
 }
 
 impl Reference {
+    /// `None` when it stands for nothing any more.
     fn open(
         &self,
         host: &Host,
         rules: &SessionRules,
         now: Timestamp,
-    ) -> Result<Arc<Principal>, BadCredential> {
+    ) -> Option<Result<Arc<Principal>, BadCredential>> {
+        let live = self.live.load();
+        let live = live.as_ref()?;
         if self.host != *host {
-            return Err(BadCredential::Unknown);
+            return Some(Err(BadCredential::Unknown));
         }
-        self.live.judge(rules, now)?;
-        self.live.see(now);
-        Ok(self.live.principal())
+        Some(live.judge(rules, now).map(|()| {
+            live.see(now);
+            live.principal()
+        }))
     }
 }
 
@@ -146,7 +149,7 @@ struct Index {
     by_owner: HashMap<PrincipalId, Vec<SessionId>>,
 }
 
-/// Cookies that a worker keeps. One whose session nobody ends or uses holds its memory until others take its place.
+/// Cookies that a worker keeps.
 const KEPT: usize = 16_384;
 
 /// All live sessions of this process.
@@ -176,18 +179,17 @@ impl LiveSessions {
         rules: &SessionRules,
         now: Timestamp,
     ) -> Result<Arc<Principal>, BadCredential> {
-        let kept = self.recent.with(cookie, |reference| {
-            let stands = !reference.withdrawn.load(Ordering::Acquire);
-            stands.then(|| reference.open(host, rules, now))
-        });
-        if let Some(Some(found)) = kept {
-            return found;
+        let open = |reference: &Arc<Reference>| reference.open(host, rules, now);
+        match self.recent.with(cookie, open) {
+            Some(Some(found)) => return found,
+            Some(None) => self.recent.remove(cookie),
+            None => {}
         }
         let reference = match self.by_cookie.get(cookie) {
             Some(reference) => Arc::clone(&reference),
             None => return Err(BadCredential::Unknown),
         };
-        let found = reference.open(host, rules, now);
+        let found = open(&reference).unwrap_or(Err(BadCredential::Unknown));
         self.recent.insert(*cookie, reference);
         found
     }
@@ -235,15 +237,14 @@ impl LiveSessions {
     fn refer(&self, cookie: Hash, host: &Host, live: &Arc<Live>) {
         let reference = Reference {
             host: host.clone(),
-            live: Arc::clone(live),
-            withdrawn: AtomicBool::new(false),
+            live: ArcSwapOption::new(Some(Arc::clone(live))),
         };
         self.by_cookie.insert(cookie, Arc::new(reference));
     }
 
     fn withdraw(&self, cookie: &Hash) {
         if let Some((_cookie, reference)) = self.by_cookie.remove(cookie) {
-            reference.withdrawn.store(true, Ordering::Release);
+            reference.live.store(None);
         }
     }
 
