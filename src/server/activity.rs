@@ -113,13 +113,14 @@ impl Activity {
             && !self.has_switched()
     }
 
-    /// How long nobody needs to look: a connection that is about to rest is looked at sooner.
-    fn pause(&self, tick: Duration, quiet: Option<Duration>) -> Duration {
+    /// How long nobody needs to look: a connection that is about to rest is looked at sooner, and one whose head does
+    /// not end ever later.
+    fn pause(&self, before: Duration, tick: Duration, quiet: Option<Duration>) -> Duration {
         match quiet {
-            Some(quiet) if !self.is_busy() && !self.rests() && !self.head_has_begun() => {
-                quiet.min(tick)
-            }
-            Some(_) | None => tick,
+            Some(_) if self.is_busy() || self.rests() => tick,
+            Some(_) if self.head_has_begun() => tick.min(before * 2),
+            Some(quiet) => tick.min(quiet),
+            None => tick,
         }
     }
 
@@ -164,8 +165,9 @@ impl Activity {
         let (mut waiting, mut reading, mut sending) =
             (Duration::ZERO, Duration::ZERO, Duration::ZERO);
         let mut before = self.served.load(Ordering::Relaxed);
+        let mut pause = quiet.unwrap_or(tick) / 2;
         loop {
-            let pause = self.pause(tick, quiet);
+            pause = self.pause(pause, tick, quiet);
             tokio::time::sleep(pause).await;
             sending += pause;
             if sending >= age {
