@@ -133,6 +133,15 @@ impl Engine {
             // waits for an event's durability has not been told.
             self.pending.append(&mut self.appender, &mut self.tree)?;
         }
+        self.write_full_tiles()?;
+        Ok(())
+    }
+
+    /// Writes the tiles that the last entries made full: now, because those of a whole second would hold up everybody who
+    /// shares a processor with this thread. Dying in the middle is harmless: nothing signed needs them yet.
+    fn write_full_tiles(&mut self) -> io::Result<()> {
+        tiles::write_full(&self.folder.tiles(), &self.pending.tiles, self.tiles_at)?;
+        self.pending.tiles.clear();
         Ok(())
     }
 
@@ -188,8 +197,7 @@ impl Engine {
     /// Signs the log as it stands. Call after [`Engine::flush`].
     pub(super) fn checkpoint(&mut self, now: Timestamp, closing: bool) -> Result<(), StepError> {
         self.flush()?;
-        tiles::write_full(&self.folder.tiles(), &self.pending.tiles, self.tiles_at)?;
-        self.pending.tiles.clear();
+        self.write_full_tiles()?;
         tiles::write_unfinished(&self.folder.tiles(), &self.tree)?;
         self.tiles_at = Some(self.tree.size());
         // Lines are durable and tiles in place. Dying here: the old checkpoint is still true of a prefix.

@@ -27,6 +27,9 @@ pub(crate) enum Unavailable {
     Closed,
 }
 
+/// So many entries of one thread are enough for the writer: more at once would hold up those who share its processor.
+const ENOUGH: usize = 64;
+
 /// What callers and the writer share.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -111,14 +114,18 @@ impl Shared {
     }
 
     pub(super) fn push(&self, work: Work, urgent: bool) {
-        self.inboxes.at(lane::own()).lock().push(work);
-        if urgent {
+        let enough = {
+            let mut inbox = self.inboxes.at(lane::own()).lock();
+            inbox.push(work);
+            inbox.len().is_multiple_of(ENOUGH)
+        };
+        if urgent || enough {
             self.calls.lock().urgent = true;
             self.wake.notify_one();
             return;
         }
         // While the writer gathers it is on a short timer and needs no call, which would cost a system call
-        // per entry; only the first entry after a pause, and those whose sender waits, wake it.
+        // per entry; only the first entry after a pause, enough of them, and those whose sender waits, wake it.
         // The fence pairs with that in `take`: either the writer sees this work, or this thread sees it asleep.
         fence(Ordering::SeqCst);
         if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {

@@ -37,8 +37,8 @@ fn partial_path(folder: &Path, level: u8, index: u64, width: u64) -> PathBuf {
 /// Writes full tiles. Not synced: a tile lost in a crash is computed again. `before` is the size at which unfinished
 /// tiles were last written, if that is known.
 ///
-/// Nobody looks for a tile before it is signed for, and that comes after this: a tile that dying leaves in part is
-/// written anew, with the same bytes, before anything signed refers to it.
+/// Nobody looks for a tile before it is signed for, and that comes after this: a tile that dying leaves in part, or with
+/// hashes of lines that a power cut took back, is written anew before anything signed refers to it.
 pub(super) fn write_full(folder: &Path, tiles: &[FullTile], before: Option<u64>) -> io::Result<()> {
     for tile in tiles {
         let path = full_path(folder, tile.level, tile.index);
@@ -100,10 +100,14 @@ pub(super) fn restore(folder: &Path, size: u64) -> Option<Tree> {
     Tree::restore(size, levels)
 }
 
-/// The first `width` hashes of a tile, from its full form, its exact unfinished form or a wider one.
+/// The first `width` hashes of a tile, from its exact unfinished form, its full form or a wider unfinished one. The exact
+/// one is as it was signed; a full one may be ahead of that.
 fn read_tile(folder: &Path, level: u8, index: u64, width: u64) -> Option<Vec<Hash>> {
+    let mut forms = vec![
+        partial_path(folder, level, index, width),
+        full_path(folder, level, index),
+    ];
     let width = usize::try_from(width).ok()?;
-    let mut forms = vec![full_path(folder, level, index)];
     forms.extend(disk::list(&partial_folder(folder, level, index)).ok()?);
     forms
         .iter()
@@ -138,6 +142,20 @@ mod tests {
         assert_eq!(index_path(67), "067");
         assert_eq!(index_path(1_234_067), "x001/x234/067");
         assert_eq!(index_path(256_000), "x256/000");
+    }
+
+    #[test]
+    fn a_full_tile_of_lines_that_were_taken_back_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut tree = Tree::default();
+        (0..100).for_each(|entry| tree.push(leaf(entry), &mut Vec::new()));
+        write_unfinished(folder.path(), &tree).unwrap();
+        // A power cut took back the lines from 90 on when their tile was full; others were signed in their place.
+        let (mut other, mut full) = (Tree::default(), Vec::new());
+        (0..256).for_each(|entry| other.push(leaf(entry + entry / 90), &mut full));
+        write_full(folder.path(), &full, None).unwrap();
+        write_unfinished(folder.path(), &tree).unwrap();
+        assert_eq!(restore(folder.path(), 100).unwrap(), tree);
     }
 
     fn leaf(entry: u64) -> Hash {
