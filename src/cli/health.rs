@@ -1,5 +1,7 @@
-//! `portcullis health`: asks the operations listener, for containers and scripts. 0 yes, 1 no, 3 nobody answers.
+//! `portcullis health`: asks the operations listener, for containers and scripts. 0 yes, 1 no, 2 no usable file, 3 nobody
+//! answers.
 
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -7,17 +9,19 @@ use tokio::time::timeout;
 
 use super::args::{Format, Health};
 use super::outcome::{Exit, chain};
-use super::{Failure, Globals, Outcome, block_on, open};
+use super::{Failure, Globals, Outcome, block_on};
 use crate::base::Host;
+use crate::config;
 use crate::dial::{self, Endpoint};
 
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Where it listens unless the file says otherwise; for files too broken to be read.
+const USUAL: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9464));
 /// The answer is some hundred bytes.
 const LARGEST_ANSWER: u64 = 64 << 10;
 
 pub(super) fn run(args: &Health, globals: &Globals) -> Result<Outcome, Failure> {
-    let config = open::config(globals)?;
-    let address = config.telemetry.operations.value;
+    let address = operations(globals)?;
     let path = if args.live { "/livez" } else { "/readyz" };
     let unreachable = |why: String| {
         Failure::new(
@@ -52,6 +56,27 @@ pub(super) fn run(args: &Health, globals: &Globals) -> Result<Outcome, Failure> 
         (format, _) => globals.out.print_json(format, &body)?,
     }
     Ok(Outcome::yes(good))
+}
+
+/// Where the operations listener is. The problems of a broken file do not hide the server that runs with the one before.
+fn operations(globals: &Globals) -> Result<SocketAddr, Failure> {
+    let path = globals.locate()?;
+    match config::load(&path) {
+        Ok(loaded) => Ok(loaded.config.telemetry.operations.value),
+        Err(problems) => {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            written(&text).ok_or_else(|| globals.refused(&problems))
+        }
+    }
+}
+
+/// The address in a file that as a whole cannot be used.
+fn written(text: &str) -> Option<SocketAddr> {
+    let table: toml::Table = text.parse().ok()?;
+    match table.get("telemetry").and_then(|of| of.get("operations")) {
+        Some(address) => address.as_str()?.parse().ok(),
+        None => Some(USUAL),
+    }
 }
 
 async fn get(endpoint: &Endpoint, path: &str) -> Result<Vec<u8>, String> {
@@ -98,7 +123,17 @@ fn troubles(body: &serde_json::Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{troubles, understood};
+    use super::{USUAL, troubles, understood, written};
+
+    #[test]
+    fn a_broken_file_still_says_where_to_ask() {
+        assert_eq!(written("[server]\nnonsense = 1\n"), Some(USUAL));
+        let named = "alow = 1\n[telemetry]\noperations = \"127.0.0.1:9500\"\n";
+        assert_eq!(written(named), Some("127.0.0.1:9500".parse().unwrap()));
+        for unreadable in ["[server", "[telemetry]\noperations = 1\n"] {
+            assert_eq!(written(unreadable), None, "{unreadable}");
+        }
+    }
 
     #[test]
     fn the_status_decides_and_the_body_says_which_part_is_in_trouble() {

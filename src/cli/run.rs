@@ -106,11 +106,12 @@ fn refused(error: &StartError, globals: &Globals) -> Failure {
             let help = "pass sockets for the addresses in the configuration and for no others";
             Failure::cannot(format!("{}. To go on: {help}", chain(error)))
         }
-        StartError::Listen(_) => {
-            let help = "stop the program that holds it, give this one the right to ports below 1024, or set [server] listen to another address";
+        StartError::Listen(OpenError::Listen(problem)) => {
+            let help = problem.help();
             Failure::cannot(format!("{}. To go on: {help}", chain(error)))
         }
         StartError::Core(_)
+        | StartError::Listen(OpenError::Tls(_))
         | StartError::Tls(_)
         | StartError::Socket(_)
         | StartError::Certificates(_)

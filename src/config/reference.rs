@@ -18,6 +18,7 @@ pub(super) const TABLES: &[&TableDoc] = &[
     &super::tls::ExternalAccount::DOC,
     &super::tls::CertificateFile::DOC,
     &super::tls::Hsts::DOC,
+    &super::process::Process::DOC,
     &super::storage::Storage::DOC,
     &super::auth::Auth::DOC,
     &super::auth::Password::DOC,
@@ -153,6 +154,33 @@ mod tests {
     use super::{TABLES, explain, markdown};
     use crate::config::tests::compare_or_bless;
     use crate::config::tree::parse_value;
+
+    #[test]
+    fn every_table_that_is_declared_stands_in_the_reference() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config");
+        let mut declared = 0;
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            if !path.is_file() {
+                continue;
+            }
+            let source = std::fs::read_to_string(path).unwrap();
+            // `Server ["server"] {` begins a declaration.
+            let heads = source.lines().filter_map(|line| {
+                let head = line.strip_prefix("    ")?.strip_suffix("\"] {")?;
+                let (name, path) = head.split_once(" [\"")?;
+                name.chars()
+                    .all(char::is_alphabetic)
+                    .then_some((name, path))
+            });
+            // A reference to a secret is a value, and explained where it may stand.
+            for (name, path) in heads.filter(|(name, _)| *name != "Reference") {
+                declared += 1;
+                assert!(TABLES.iter().any(|table| table.path == path), "{name}");
+            }
+        }
+        assert!(declared > 20, "{declared}");
+    }
 
     #[test]
     fn the_committed_reference_is_what_the_declarations_say() {

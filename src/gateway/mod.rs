@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -38,6 +38,7 @@ use crate::base::{Facts, Host, Peer, Reason, RequestId};
 use crate::config::Limits;
 use crate::keys::random;
 use crate::limit::{self, TooFast};
+use crate::message::body::unread;
 use crate::message::cookie::Found;
 use crate::message::frames::Flood;
 use crate::message::upgrade::UpgradeRefused;
@@ -209,6 +210,7 @@ impl Gateway {
         };
         let ledger = self.shared.ledger.clone();
         let record = Record::open(slot, &request, &cx.facts, &cx.plan, ledger);
+        let request = self.keep_content(request);
         // In a box from here on: every hand that it went through would copy it.
         let mut visit = Box::new(Visit { asked, cx, record });
         match guest {
@@ -218,6 +220,19 @@ impl Gateway {
         let next = self.respond(request, &visit.cx, &mut visit.record);
         let next = next.unwrap_or_else(|refusal| Next::Answer(self.refuse(&refusal, &mut visit)));
         Begun::UnderWay(visit, next)
+    }
+
+    /// Over HTTP/2, content that an answer leaves unread is taken in for a moment, so that the answer is not lost.
+    fn keep_content(&self, request: Request<Incoming>) -> Request<Body> {
+        let over_h2 = request.version() == Version::HTTP_2;
+        request.map(|content| match Body::from(content) {
+            content @ Body::Incoming(_) if over_h2 => {
+                let (content, rest) = unread::keep(content);
+                self.tasks.spawn("unread-content", rest.take_in());
+                content
+            }
+            content => content,
+        })
     }
 
     /// Waits for what is left to wait for, and finishes the answer.
@@ -279,7 +294,7 @@ impl Gateway {
     /// The order of these steps is the security argument; see docs/request-path.md before moving one.
     fn respond(
         &self,
-        request: Request<Incoming>,
+        request: Request<Body>,
         cx: &RequestContext,
         record: &mut Record,
     ) -> Result<Next, Refusal> {

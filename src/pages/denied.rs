@@ -93,6 +93,16 @@ impl Denied {
         }
     }
 
+    /// What is advised when no policy brings an advice of its own.
+    const fn stock_advice(&self) -> Option<&'static str> {
+        match self.cause {
+            Cause::Rule | Cause::NoPermit => {
+                Some("Ask whoever looks after this app for access, and tell them the request id.")
+            }
+            Cause::StepUp | Cause::PolicyError => None,
+        }
+    }
+
     fn confirm_url(&self) -> Option<&str> {
         self.remedies.iter().find_map(|remedy| match remedy {
             Remedy::Confirm { url } => Some(url.as_str()),
@@ -113,18 +123,19 @@ impl Denied {
         } else {
             self.because.join(" ")
         };
-        let fix = self.remedies.first().map(|remedy| match remedy {
-            Remedy::Advice(text) => text.clone(),
-            Remedy::Confirm { .. } => {
-                String::from("Open the address in a browser and confirm with your code.")
+        let fix = match self.remedies.first() {
+            Some(Remedy::Advice(text)) => Some(text.as_str()),
+            Some(Remedy::Confirm { .. }) => {
+                Some("Open the address in a browser and confirm with your code.")
             }
-        });
+            None => self.stock_advice(),
+        };
         Problem {
             status: self.status,
             reason: self.cause.reason(),
             title: self.title(),
             detail,
-            fix,
+            fix: fix.map(str::to_owned),
             request_id: self.request_id,
         }
     }

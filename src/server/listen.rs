@@ -31,6 +31,23 @@ pub(crate) enum ListenError {
     },
 }
 
+impl ListenError {
+    /// What to do about it.
+    pub(crate) const fn help(&self) -> &'static str {
+        match self {
+            Self::Taken { .. } => {
+                "stop the program that holds it, or write another address where this one stands: [server] listen or http_redirect, a [listener.NAME], or [telemetry] operations"
+            }
+            Self::NotPermitted { .. } => {
+                "give this program the right to ports below 1024, or write a higher port in [server] listen and http_redirect"
+            }
+            Self::NotHere { .. } | Self::Other { .. } => {
+                "write an address of this machine; `ip address` lists them"
+            }
+        }
+    }
+}
+
 /// The process that listens on an address already.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Holder {

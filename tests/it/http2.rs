@@ -271,3 +271,53 @@ async fn an_oversized_header_list_is_refused() {
     assert!(outcome.is_err_and(|_| true) || upstream.hits() == 0);
     assert_eq!(upstream.hits(), 0);
 }
+
+/// Some clients lose an answer when its stream is reset while they still send (RFC 9113 section 8.1); curl 7.88 is one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_not_lost_while_the_content_it_refuses_is_still_on_its_way() {
+    let upstream = Upstream::start("app").await;
+    let site = Site::plan()
+        .route("app", &upstream, r#"allow = ["everyone"]"#)
+        .start()
+        .await;
+    for attempt in 0..20 {
+        let asked = tokio::process::Command::new("curl")
+            .args(["-sS", "--http2", "-d", "content", "-o", "/dev/null"])
+            .args(["-w", "%{http_version} %{http_code}", "--cacert"])
+            .arg(site.path("data/ca/root.crt"))
+            .args(["--resolve", &format!("app.test:{}:127.0.0.1", site.port)])
+            .arg(format!("https://app.test:{}/form", site.port))
+            .output()
+            .await
+            .unwrap();
+        let told = String::from_utf8(asked.stdout).unwrap();
+        assert_eq!(told, "2 401", "{attempt}: {:?}", asked.stderr);
+    }
+    assert_eq!(upstream.hits(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn content_that_nobody_wants_is_taken_in_to_a_bound_and_then_reset() {
+    let upstream = Upstream::start("app").await;
+    let site = Site::plan()
+        .route("app", &upstream, r#"allow = ["everyone"]"#)
+        .start()
+        .await;
+    let authority = format!("app.test:{}", site.port);
+    let fields = [
+        (":method", "POST"),
+        (":scheme", "https"),
+        (":authority", authority.as_str()),
+        (":path", "/form"),
+    ];
+    let mut h2 = RawH2::connect(&site.client(), "app.test").await;
+    let stream = h2.open(&fields).await.unwrap();
+    assert_eq!(h2.fate(stream).await, Fate::Answered(401));
+    assert_eq!(h2.ended(stream).await, None);
+    for _ in 0..5 {
+        h2.data(stream, &[0; 16_000], false).await.unwrap();
+    }
+    const NO_ERROR: u32 = 0;
+    assert_eq!(h2.ended(stream).await, Some(NO_ERROR));
+    assert_eq!(upstream.hits(), 0);
+}

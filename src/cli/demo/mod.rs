@@ -59,10 +59,8 @@ pub(super) fn run(args: &Demo, globals: &Globals) -> Result<Outcome, Failure> {
 fn open(port: u16, folder: &Folder, globals: &Globals) -> Result<Server, Failure> {
     serving::open(folder.config(), Inherited::default(), globals).map_err(|mut failure| {
         if let (true, Some(free)) = (failure.message.contains("taken"), next_free(port)) {
-            failure.message = format!(
-                "port {port} is in use. Take another one: portcullis demo --port {free}\n{}",
-                failure.message
-            );
+            failure.message =
+                format!("port {port} is in use. Take another one: portcullis demo --port {free}");
         }
         failure
     })

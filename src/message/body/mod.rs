@@ -3,6 +3,8 @@
 //! A body never yields more than its bound, never fewer or more bytes than its declared length without an error,
 //! and never passes a trailer that could be mistaken for a header of ours.
 
+pub(crate) mod unread;
+
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
