@@ -22,7 +22,7 @@ impl ReturnTo {
     /// Reads an absolute address. `known` says whether a host and port are ours; the port is `None` for 443.
     ///
     /// Gives `None` for everything that is not plainly one of our pages: other schemes, user information, fragments,
-    /// backslashes, control characters, spaces, non-ASCII, `//` at the start of the path.
+    /// backslashes, control characters, spaces, non-ASCII, `//` at the start of the path, dot segments.
     pub(crate) fn parse(text: &str, known: impl FnOnce(&Authority) -> bool) -> Option<Self> {
         if text.len() > MOST_BYTES {
             return None;
@@ -82,9 +82,20 @@ impl fmt::Display for ReturnTo {
 fn plain_path(path: &str) -> bool {
     path.starts_with('/')
         && !path.starts_with("//")
+        && !has_dot_segment(path)
         && path.bytes().all(|byte| {
             byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'#' | b'<' | b'>' | b'"')
         })
+}
+
+/// Browsers would go elsewhere than what is read here.
+fn has_dot_segment(path: &str) -> bool {
+    let path = path.split('?').next().unwrap_or_default();
+    let mut segments = path.split('/').map(|segment| {
+        let name = segment.split(';').next().unwrap_or_default();
+        name.to_ascii_lowercase().replace("%2e", ".")
+    });
+    segments.any(|name| name == "." || name == "..")
 }
 
 #[cfg(test)]
@@ -157,6 +168,10 @@ mod tests {
             "https://xn--.example/",
             " https://app.example.com/",
             "https://[::1]/",
+            "https://app.example.com/x/../.portcullis/callback",
+            "https://app.example.com/x/%2e%2E/y?z",
+            "https://app.example.com/.",
+            "https://app.example.com/.;a/x",
         ] {
             assert_eq!(parse(text), None, "{text}");
         }

@@ -1,11 +1,12 @@
 //! Headers by which servers learn who is asking or how the request reached them.
 //!
 //! Whatever a client says in one of them is dropped, in every spelling that a framework folds into the same name
-//! (`_` for `-`, any case). Ours are set after that, never before.
+//! (`_`, `.` or another sign for `-`, any case). Ours are set after that, never before. So are names that a framework could
+//! fold into one that frames a message.
 
 use http::{HeaderMap, HeaderName};
 
-/// Names that are dropped, folded: lower case, `-` for `_`. Sorted.
+/// Names that are dropped, folded: lower case, `-` for whatever is no letter and no digit. Sorted.
 const NAMES: &[&str] = &[
     "cf-connecting-ip",
     "cf-ipcountry",
@@ -97,6 +98,9 @@ const PREFIXES: &[&str] = &[
     "x-webauth-",
 ];
 
+/// Names that frame a message, and are dropped when they are spelt otherwise.
+const FRAMING: &[&str] = &["content-length", "transfer-encoding"];
+
 /// Longest name that a table lists or a prefix decides.
 const LONGEST: usize = 64;
 
@@ -151,12 +155,12 @@ impl Reserved {
     }
 }
 
-/// As CGI and its heirs read a name (RFC 3875 section 4.1.18).
+/// As CGI and its heirs read a name (RFC 3875 section 4.1.18): most know `_` alone, some every sign.
 const fn fold(byte: u8) -> u8 {
-    if byte == b'_' {
-        b'-'
-    } else {
+    if byte.is_ascii_alphanumeric() {
         byte.to_ascii_lowercase()
+    } else {
+        b'-'
     }
 }
 
@@ -181,6 +185,9 @@ fn is_customary(name: &str) -> bool {
             && NAMES
                 .binary_search_by(|known| known.as_bytes().cmp(folded))
                 .is_ok())
+        || FRAMING
+            .iter()
+            .any(|known| folded == known.as_bytes() && !known.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -188,6 +195,29 @@ mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue};
 
     use super::{LONGEST, NAMES, PREFIXES, Reserved, is_customary as is_reserved};
+
+    #[test]
+    fn names_that_some_servers_fold_into_identity_or_framing_are_reserved() {
+        for name in [
+            "X.Portcullis.User",
+            "x-portcullis~user",
+            "Remote.User",
+            "X!Forwarded!For",
+            "Transfer_Encoding",
+            "transfer.encoding",
+            "CONTENT_LENGTH",
+        ] {
+            assert!(is_reserved(name), "{name}");
+        }
+        for name in [
+            "content-length",
+            "Transfer-Encoding",
+            "content-type",
+            "x-a.b",
+        ] {
+            assert!(!is_reserved(name), "{name}");
+        }
+    }
 
     #[test]
     fn tables_are_folded_and_can_be_searched() {

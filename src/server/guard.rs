@@ -7,7 +7,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -43,6 +43,8 @@ pub(super) struct Guarded<T> {
 struct Refusal {
     why: AdmitError,
     step: Step,
+    /// Whoever asked while earlier requests were being answered.
+    asked: Option<Waker>,
 }
 
 #[derive(Debug)]
@@ -80,7 +82,7 @@ impl<T> Guarded<T> {
         }
     }
 
-    /// The offence is answered only where an answer is due: after all earlier ones, and never into another protocol.
+    /// The offence is answered only where an answer is due: after all earlier ones.
     fn may_answer(&self) -> bool {
         self.flushed && !self.activity.is_busy()
     }
@@ -124,14 +126,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Guarded<T> {
     /// Answers the offence, closes our side, and lets the client finish. Ends in an error, which ends the connection.
     fn poll_refuse(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let may_answer = self.may_answer();
+        let has_switched = self.activity.has_switched();
         let Some(refusal) = self.refusal.as_deref_mut() else {
             return Poll::Ready(Err(refused()));
         };
         loop {
             match &mut refusal.step {
                 Step::Waiting => {
-                    // hyper asks again as soon as the answer before has left.
+                    // Whatever was written since is another protocol, in which there is no answer.
+                    if has_switched {
+                        refusal.step = Step::Done;
+                        continue;
+                    }
                     if !may_answer {
+                        refusal.asked = Some(cx.waker().clone());
                         return Poll::Pending;
                     }
                     self.activity.refuse(refusal.why);
@@ -234,6 +242,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<T> {
         this.refusal = Some(Box::new(Refusal {
             why: offence.why,
             step: Step::Waiting,
+            asked: None,
         }));
         if offence.fine > 0 {
             return Poll::Ready(Ok(()));
@@ -256,6 +265,14 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
         self.flushed = true;
+        // The answer before may have left; hyper does not ask again by itself.
+        if let Some(asked) = self
+            .refusal
+            .as_mut()
+            .and_then(|refusal| refusal.asked.take())
+        {
+            asked.wake();
+        }
         Poll::Ready(Ok(()))
     }
 

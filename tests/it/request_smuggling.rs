@@ -2,7 +2,7 @@
 
 use crate::harness::client::request;
 use crate::harness::scripted::{OK, keeps};
-use crate::harness::{Scripted, Site, Upstream, Wire};
+use crate::harness::{Scripted, Site, Upstream, Wire, eventually};
 
 async fn open(upstream: &Upstream) -> Site {
     Site::plan()
@@ -739,4 +739,75 @@ async fn every_answered_message_has_one_entry_in_the_log_also_a_malformed_one() 
         .collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 400, 400, 400, 405, 421, 431]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_in_content_that_came_with_its_head_is_answered_after_what_came_before() {
+    let upstream = Upstream::start("app").await;
+    let mut site = open(&upstream).await;
+    let host = host(&site);
+    let fine = format!("POST /fine HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1\r\n\r\nx");
+    let bad = format!(
+        "POST /bad HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n"
+    );
+    let mut wire = wire(&site).await;
+    wire.send(format!("{fine}{fine}{bad}")).await;
+    for expected in [200, 200, 400] {
+        assert_eq!(wire.answer().await.status, expected);
+    }
+    wire.closed().await;
+    assert_eq!(upstream.hits(), 2);
+    assert_eq!(site.stop().await, 0);
+    let entries = site.entries();
+    let recorded = entries
+        .iter()
+        .filter(|entry| entry["event.name"] == "http.request");
+    assert_eq!(recorded.count(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_a_server_may_fold_into_framing_or_identity_reach_none() {
+    let upstream = Upstream::start("app").await;
+    let site = open(&upstream).await;
+    let mut wire = wire(&site).await;
+    let host = host(&site);
+    wire.send(format!(
+        "POST /p HTTP/1.1\r\nHost: {host}\r\nTransfer_Encoding: chunked\r\nContent.Length: 9\r\n\
+         X.Portcullis.User: root\r\nRemote~User: root\r\nX-Own.Name: kept\r\nContent-Length: 5\r\n\r\n0\r\n\r\n"
+    ))
+    .await;
+    assert_eq!(wire.answer().await.status, 200);
+    let seen = upstream.last();
+    for name in [
+        "transfer_encoding",
+        "content.length",
+        "x.portcullis.user",
+        "remote~user",
+    ] {
+        assert_eq!(seen.header(name), None, "{name}");
+    }
+    assert_eq!(seen.header("x-own.name"), Some("kept"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offence_behind_an_answer_under_way_is_answered_as_soon_as_that_has_left() {
+    let upstream = Upstream::start("app").await;
+    let site = Site::plan()
+        .route("app", &upstream, "public = true")
+        // No timer comes to the rescue while anybody waits.
+        .limits("header_timeout = \"10m\"\nidle_timeout = \"10m\"")
+        .start()
+        .await;
+    let host = host(&site);
+    let mut wire = wire(&site).await;
+    wire.send(format!(
+        "GET /gated HTTP/1.1\r\nHost: {host}\r\n\r\nGET /evil HTTP/1.1\r\nX : y\r\nHost: {host}\r\n\r\n"
+    ))
+    .await;
+    eventually("the request", async || (upstream.hits() == 1).then_some(())).await;
+    upstream.release();
+    assert_eq!(wire.answer().await.status, 200);
+    assert_eq!(wire.answer().await.status, 400);
+    wire.closed().await;
+    assert_eq!(upstream.hits(), 1);
 }

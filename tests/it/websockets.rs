@@ -185,6 +185,29 @@ async fn no_byte_passes_before_the_upstream_agreed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_too_early_ends_the_stream_and_no_answer_is_written_into_it() {
+    let upstream = Scripted::start(vec![keeps(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x-other\r\n\r\n",
+    )])
+    .await;
+    let route = format!(
+        "[route.app]\nhost = \"app.test\"\nto = \"{}\"\npublic = true\nupgrades = [\"x-other\"]\n",
+        upstream.url()
+    );
+    let site = Site::plan().toml(&route).start().await;
+    let mut wire = wire(&site, "app").await;
+    wire.send(format!(
+        "GET /socket HTTP/1.1\r\nHost: app.test:{}\r\nConnection: Upgrade\r\nUpgrade: x-other\r\n\r\nJUNKJUNK",
+        site.port
+    ))
+    .await;
+    let told = String::from_utf8(wire.rest().await).unwrap();
+    assert!(told.starts_with("HTTP/1.1 101 "), "{told}");
+    assert_eq!(told.matches("HTTP/1.1 ").count(), 1, "{told}");
+    assert!(!upstream.received().concat().contains("JUNK"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_switches_unasked_or_to_something_else_is_not_believed() {
     let upstream = Scripted::start(vec![closes(
         "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x-other\r\n\r\n",

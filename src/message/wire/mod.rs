@@ -31,7 +31,7 @@ pub(crate) struct Offence {
     pub(crate) why: AdmitError,
     /// Bytes before the offending message, which are in order.
     pub(crate) fine: usize,
-    /// The head was in order and is being served; the fault is in the body.
+    /// The head came earlier, was in order and is being served; the fault is in the body.
     pub(crate) in_body: bool,
 }
 
@@ -98,12 +98,12 @@ impl Lines {
     pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<(), Offence> {
         let mut rest = bytes;
         let mut fine = 0;
+        let in_content = !matches!(self.state, State::Head | State::Switching);
         while !rest.is_empty() {
-            let in_head = self.state == State::Head;
             rest = self.step(rest).map_err(|why| Offence {
                 why,
                 fine,
-                in_body: !in_head && self.state != State::Switching,
+                in_body: in_content && fine == 0,
             })?;
             if self.is_between_messages() || self.state == State::Switching {
                 fine = bytes.len() - rest.len();

@@ -270,6 +270,10 @@ fn extent(status: u16, framing: Framing, asked: Asked) -> Result<Extent, &'stati
         101 if asked.switch => Extent::Foreign,
         101 => return Err("it switches protocols without being asked to"),
         ..=199 | 204 if has_content => return Err(told(AdmitError::Framing)),
+        // RFC 9110 section 15.3.6; no chunk but the last says the same.
+        205 if length.is_some_and(|length| length > 0) => {
+            return Err(told(AdmitError::Framing));
+        }
         ..=199 | 204 | 304 => Extent::Nothing,
         _ if asked.head => Extent::Nothing,
         _ => match (chunked, length) {
