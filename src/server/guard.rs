@@ -264,13 +264,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
-        self.flushed = true;
-        // The answer before may have left; hyper does not ask again by itself.
-        if let Some(asked) = self
-            .refusal
-            .as_mut()
-            .and_then(|refusal| refusal.asked.take())
-        {
+        // The answer before may have left; hyper does not ask again by itself. It flushes each time it is woken, so one that
+        // sent nothing must not wake it again.
+        let sent = !std::mem::replace(&mut self.flushed, true);
+        let refusal = self.refusal.as_mut().filter(|_| sent);
+        if let Some(asked) = refusal.and_then(|refusal| refusal.asked.take()) {
             asked.wake();
         }
         Poll::Ready(Ok(()))
@@ -292,5 +290,70 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
 
     fn is_write_vectored(&self) -> bool {
         self.inner.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Poll, Wake, Waker};
+
+    use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
+    use tokio::io::{ReadBuf, duplex};
+
+    use super::super::activity::Activity;
+    use super::{Guarded, HeadBounds};
+
+    #[derive(Default)]
+    struct Calls(AtomicUsize);
+
+    impl Wake for Calls {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    const BOUNDS: HeadBounds = HeadBounds {
+        bytes: 1 << 14,
+        fields: 100,
+        target: 1 << 13,
+    };
+
+    #[tokio::test]
+    async fn an_offence_that_waits_is_asked_for_once_per_answer_and_not_by_every_flush() {
+        let (mut client, server) = duplex(1 << 10);
+        let activity = Arc::new(Activity::default());
+        let mut guarded = Guarded::new(server, Arc::clone(&activity), BOUNDS, None);
+        let sent = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nX : y\r\n\r\n";
+        client.write_all(sent).await.unwrap();
+        let mut first = vec![0; 1 << 10];
+        assert_eq!(guarded.read(&mut first).await.unwrap(), 27);
+        let under_way = activity.begin();
+
+        let calls = Arc::new(Calls::default());
+        let waker = Waker::from(Arc::clone(&calls));
+        let mut cx = Context::from_waker(&waker);
+        let mut guarded = Pin::new(&mut guarded);
+        let mut more = [0; 64];
+        for _ in 0..3 {
+            let read = guarded
+                .as_mut()
+                .poll_read(&mut cx, &mut ReadBuf::new(&mut more));
+            assert!(read.is_pending());
+            assert!(guarded.as_mut().poll_flush(&mut cx).is_ready());
+        }
+        assert_eq!(calls.0.load(Ordering::Relaxed), 0);
+
+        assert!(guarded.as_mut().poll_write(&mut cx, b"answer").is_ready());
+        drop(under_way);
+        assert!(guarded.as_mut().poll_flush(&mut cx).is_ready());
+        assert_eq!(calls.0.load(Ordering::Relaxed), 1);
+        let read = guarded
+            .as_mut()
+            .poll_read(&mut cx, &mut ReadBuf::new(&mut more));
+        assert!(matches!(read, Poll::Pending), "the client may still send");
+        assert!(activity.refused().is_some());
     }
 }
